@@ -1,0 +1,68 @@
+"""Run keys: `FitOLS_2026-11-23T08-05-52_k3x9w2pq` is a node, a UTC time and a suffix.
+
+A key is the run's name everywhere: folder, object prefix and (for a launch of one) job name, so
+it holds only characters that are legal in all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+TIME_FORMAT = "%Y-%m-%dT%H-%M-%S"
+# No vowels and no 0/o, 1/l: suffixes are read aloud, typed, and should not spell words.
+SUFFIX_ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
+# 27**8 suffixes per node and second: a thousand launches in one second on different machines
+# clash once in half a million such seconds.
+SUFFIX_LENGTH = 8
+
+_KEY = re.compile(
+    r"(?P<node>[^\W\d]\w*)_(?P<time>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2})_(?P<suffix>[a-z0-9]{4,32})"
+)
+
+
+class KeyParts(NamedTuple):
+    """A run key taken apart: node's class name, launch time (UTC) and suffix."""
+
+    node: str
+    time: datetime
+    suffix: str
+
+
+def parse_key(text: str) -> KeyParts | None:
+    """The parts of a run key, or None where the text is not one."""
+    match = _KEY.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        time = datetime.strptime(match["time"], TIME_FORMAT).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return KeyParts(match["node"], time, match["suffix"])
+
+
+def node_of(key: str) -> str:
+    """The class name of a key's node; `key` must be a run key."""
+    parts = parse_key(key)
+    assert parts is not None, f"not a run key: {key!r}"
+    return parts.node
+
+
+def new_keys(
+    node: str, now: datetime, count: int, choices: Callable[..., Sequence[Any]]
+) -> list[str]:
+    """`count` different keys for runs of one launch.
+
+    Args:
+        node: the node's class name.
+        now: the time of the launch, aware.
+        count: how many.
+        choices: `random.SystemRandom().choices`, or a seeded one in tests.
+    """
+    stem = f"{node}_{now.astimezone(timezone.utc).strftime(TIME_FORMAT)}_"
+    suffixes: dict[str, None] = {}
+    while len(suffixes) < count:
+        suffixes["".join(choices(SUFFIX_ALPHABET, k=SUFFIX_LENGTH))] = None
+    return [stem + suffix for suffix in suffixes]

@@ -1,0 +1,79 @@
+"""Where things lie on a remote: names only, nothing is opened here.
+
+    <run key>/...                                     the run's files
+    .savethat/launches/<launch id>.json               what was asked
+    .savethat/index/<node>/<run key>.<attempt>.<mark> what happened
+    .savethat/code/                                   code capsules
+
+`docs/explanation/storage.md` says who writes, reads and removes each.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from savethat.run.key import node_of, parse_key
+
+HIDDEN = ".savethat"
+INDEX = f"{HIDDEN}/index/"
+LAUNCHES = f"{HIDDEN}/launches/"
+
+STARTED = "started"
+# What a run that ended leaves; `started` is rewritten as its heartbeat until then.
+ENDINGS = ("completed", "failed", "cancelled")
+MARKS = (STARTED, *ENDINGS)
+
+# The run's own files, in its folder.
+ARGS_FILE = "args.json"
+LOG_FILE = "output.log"
+JSONL_FILE = "output.jsonl"
+PROVENANCE_FILE = "reproducible.json"
+RESULT_PICKLE = "results.pickle"
+RESULT_JSON = "results.json"
+
+_MARK_NAME = re.compile(
+    rf"{re.escape(INDEX)}(?P<node>[^/]+)/(?P<key>[^/]+)\.(?P<attempt>[1-9]\d{{0,8}})"
+    rf"\.(?P<mark>{'|'.join(MARKS)})"
+)
+_LAUNCH_NAME = re.compile(rf"{re.escape(LAUNCHES)}(?P<id>[^/]+)\.json")
+
+
+class MarkName(NamedTuple):
+    """A mark's name taken apart: the fact itself."""
+
+    key: str
+    attempt: int
+    mark: str
+
+
+def mark_name(key: str, attempt: int, mark: str) -> str:
+    """The object that says `mark` of an attempt of a run."""
+    return f"{INDEX}{node_of(key)}/{key}.{attempt}.{mark}"
+
+
+def marks_prefix(key: str) -> str:
+    """The prefix under which all marks of one run lie, and nothing else does."""
+    return f"{INDEX}{node_of(key)}/{key}."
+
+
+def parse_mark_name(name: str) -> MarkName | None:
+    """The fact a name states, or None where it is not a mark's name."""
+    match = _MARK_NAME.fullmatch(name)
+    if match is None:
+        return None
+    parts = parse_key(match["key"])
+    if parts is None or parts.node != match["node"]:
+        return None
+    return MarkName(match["key"], int(match["attempt"]), match["mark"])
+
+
+def launch_name(launch_id: str) -> str:
+    """The object that holds a launch record."""
+    return f"{LAUNCHES}{launch_id}.json"
+
+
+def parse_launch_name(name: str) -> str | None:
+    """The launch id in a name, or None where it is not a launch record's name."""
+    match = _LAUNCH_NAME.fullmatch(name)
+    return match["id"] if match else None
