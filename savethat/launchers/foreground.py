@@ -1,0 +1,163 @@
+"""Runs carried out by a supervisor process on a machine: this one's process table knows them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pwd
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from savethat.errors import SchedulerError
+from savethat.launchers.base import JobRef, Scheduler, Snapshot
+from savethat.run.record import FOREGROUND, Place
+from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
+
+# psutil counts a process's start from the machine's; the two reads may differ by clock ticks.
+_START_TOLERANCE = 1.0
+_GONE = NoSuchJob("its process is gone")
+
+
+def login_name() -> str:
+    """The name of the user this process runs as; their number where the system has no name."""
+    # Not $USER or $LOGNAME: they can say anything, and SLURM goes by the number.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+@functools.cache
+def machine_id() -> str:
+    """Identifies this machine's process table: a pid means the same process where this is equal.
+
+    Cluster nodes made from one image share /etc/machine-id, so the host name counts; a container
+    has a process table of its own, so its pid namespace does.
+    """
+    facts = []
+    if sys.platform == "darwin":
+        # A Mac's host name changes with the network it is on.
+        facts.append(str(uuid.getnode()))
+    else:
+        facts.append(socket.gethostname())
+        try:
+            facts.append(Path("/etc/machine-id").read_text().strip())
+        except OSError:
+            facts.append(str(uuid.getnode()))
+    try:
+        facts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    except OSError:
+        facts.append("")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def this_process(scheduler: str = FOREGROUND, where: str = FOREGROUND, job_id: str = "") -> Place:
+    """The place where this process is: its user, host, machine, pid and start."""
+    return Place(
+        scheduler=scheduler,
+        where=where,
+        user=login_name(),
+        host=socket.gethostname(),
+        machine=machine_id(),
+        pid=os.getpid(),
+        pid_started=psutil.Process().create_time(),
+        job_id=job_id,
+    )
+
+
+class Foreground(Scheduler):
+    """Answers for runs whose supervisor is a process of this machine."""
+
+    def ask(self, *, max_age: float) -> Snapshot:
+        """The processes alive now; asking costs too little to share answers, whatever `max_age`."""
+        return _Processes()
+
+    def cancel(self, refs: Sequence[JobRef]) -> None:
+        """Sends SIGTERM to the runs' supervisors; one that is gone already is left alone.
+
+        Raises:
+            SchedulerError: a run is not on this machine, its process is not known yet, or it is
+                another user's. Nothing is sent then, but to processes before the refused one.
+        """
+        for ref in refs:
+            why = _out_of_reach(ref.place)
+            if why:
+                raise SchedulerError(
+                    f"{ref.launch} cannot be cancelled from here: {why}",
+                    f"run savethat cancel on {ref.place.host or 'the machine it runs on'}",
+                )
+        for ref in refs:
+            try:
+                process = psutil.Process(ref.place.pid)
+                # psutil looks again whether the pid is still this process before it sends.
+                if _same_start(process.create_time(), ref.place):
+                    process.send_signal(signal.SIGTERM)
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.AccessDenied as error:
+                raise SchedulerError(
+                    f"{ref.launch} is a process of {ref.place.user}, not yours",
+                    f"ask {ref.place.user} to cancel it",
+                ) from error
+
+
+class _Processes(Snapshot):
+    """The process table when it was asked: ends between then and the marks' listing stay unseen."""
+
+    def __init__(self) -> None:
+        self._started: dict[int, float] = {}
+        for process in psutil.process_iter():
+            try:
+                with process.oneshot():
+                    # A zombie has ended: only its parent has not looked yet.
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        self._started[process.pid] = process.create_time()
+            except psutil.Error:
+                continue
+
+    def answers(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Answer]:
+        return {ref: self._answer(ref.place) for ref in refs}
+
+    def _answer(self, place: Place) -> Answer:
+        why = _out_of_reach(place)
+        if why:
+            return NotAsked(why)
+        if self._alive(place):
+            return Job(Phase.RUNNING, host=place.host)
+        if place.user != login_name() and os.getuid() != 0:
+            # Some systems hide other users' processes.
+            return NotAsked(f"it was a process of {place.user}")
+        return _GONE
+
+    def _alive(self, place: Place) -> bool:
+        if place.pid in self._started:
+            return _same_start(self._started[place.pid], place)
+        # It may have started since the table was read.
+        try:
+            process = psutil.Process(place.pid)
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return alive and _same_start(process.create_time(), place)
+        except psutil.Error:
+            return False
+
+
+def _out_of_reach(place: Place) -> str:
+    """Why this machine's process table does not know a place's process; empty where it does."""
+    if place.scheduler != FOREGROUND:
+        return f"it is not in the foreground of a machine but on {place.where}"
+    if place.machine != machine_id():
+        return f"it runs on {place.host or 'another machine'}"
+    if place.pid == 0:
+        return "its process is not known yet"
+    return ""
+
+
+def _same_start(started: float, place: Place) -> bool:
+    return abs(started - place.pid_started) <= _START_TOLERANCE

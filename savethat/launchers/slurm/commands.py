@@ -1,0 +1,105 @@
+"""SLURM's programs, called with a time limit; their failures in SLURM's own words."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from savethat.errors import SchedulerError
+from savethat.launchers.foreground import machine_id
+from savethat.launchers.slurm import shared
+
+# Asking takes milliseconds where SLURM is well; a user should not wait longer than this.
+ASK_TIMEOUT = 10.0
+
+_CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
+_DEFAULT_CONF = Path("/etc/slurm/slurm.conf")
+# A cluster's name hardly ever changes; without a slurm.conf to look at, it is asked for daily.
+_NAME_MAX_AGE = 86_400.0
+# `sbatch: error: ` in front of SLURM's words.
+_PREFIX = re.compile(r"^\w+: (?:error: |fatal: )*")
+
+
+def installed(program: str = "squeue") -> bool:
+    """Whether this machine has SLURM's programs."""
+    return shutil.which(program) is not None
+
+
+def call(command: Sequence[str], *, timeout: float = ASK_TIMEOUT) -> str:
+    """What a program of SLURM prints.
+
+    Raises:
+        SchedulerError: it is not on this machine, failed, or took longer than `timeout` seconds.
+    """
+    # Times as seconds since the epoch, and ranges of array tasks not cut after 64 characters.
+    environ = {**os.environ, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C"}
+    program = command[0]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=environ,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise no_program(program) from None
+    except subprocess.TimeoutExpired:
+        raise SchedulerError(
+            f"{program} did not answer within {timeout:.0f} s", "see whether sinfo answers"
+        ) from None
+    except OSError as error:
+        raise SchedulerError(f"{program} cannot be started: {error.strerror}") from error
+    if done.returncode:
+        words = own_words(done.stderr.decode(errors="replace"))
+        raise SchedulerError(
+            f"{program}: {words or f'exit code {done.returncode}'}", "see whether sinfo answers"
+        )
+    return done.stdout.decode(errors="replace")
+
+
+def no_program(program: str) -> SchedulerError:
+    """The error for a machine without SLURM."""
+    return SchedulerError(
+        f"no {program} on this machine",
+        "log in to a cluster with SLURM, or leave out --slurm to run here",
+    )
+
+
+def own_words(text: str) -> str:
+    """SLURM's error message on one line, without the program's name; its last three lines."""
+    lines = (_PREFIX.sub("", line.strip()) for line in text.splitlines())
+    return "; ".join([line for line in dict.fromkeys(lines) if line][-3:])
+
+
+def cluster_name() -> str:
+    """The name of the cluster this machine belongs to, as SLURM has it.
+
+    Raises:
+        SchedulerError: this machine has no SLURM, or it did not answer.
+    """
+    if name := os.environ.get("SLURM_CLUSTER_NAME"):
+        return name
+    if not installed("scontrol"):
+        raise no_program("scontrol")
+    conf = Path(os.environ.get("SLURM_CONF") or _DEFAULT_CONF)
+    try:
+        changed = conf.stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    key = hashlib.sha256(f"{machine_id()}\n{conf}\n{changed}".encode()).hexdigest()[:16]
+    file = f"cluster-{key}.json"
+    kept = shared.read(file, max_age=_NAME_MAX_AGE)
+    if isinstance(kept, str) and kept:
+        return kept
+    match = _CLUSTER_NAME.search(call(["scontrol", "show", "config"]))
+    if match is None:
+        raise SchedulerError("scontrol show config names no ClusterName")
+    shared.write(file, match[1])
+    return match[1]

@@ -1,0 +1,1 @@
+"""Carries one run out: the supervisor owns the run, the child runs the user's code."""

@@ -1,0 +1,87 @@
+"""The worker of a SLURM job: `python -m savethat.worker ORDER`, started by the batch script."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from savethat.config import credentials
+from savethat.errors import SavethatError
+from savethat.launchers.foreground import this_process
+from savethat.run.record import SLURM, Place
+from savethat.worker.folder import RunFolder
+from savethat.worker.order import Order
+from savethat.worker.process import ChildProcess
+from savethat.worker.supervisor import Post, supervise
+
+# SLURM kills what is left KillWait seconds (30 by default) after SIGTERM: the node gets some of
+# them to end, its files the others.
+GRACE = 2.0
+
+
+def main(argv: list[str], environ: dict[str, str]) -> int:
+    """Carries out one run of the order; the exit code is the job's: 0 for completed."""
+    path = Path(argv[1])
+    order = Order.read(path)
+    position = int(environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    order = _requeued(order, position, int(environ.get("SLURM_RESTART_COUNT", "0")))
+    run = order.run(position)
+    place = _place(order, environ)
+    end = environ.get("SLURM_JOB_END_TIME")
+    post = Post(
+        place,
+        RunFolder.scratch(order.config, run.key, run.attempt),
+        credentials(order.config) if order.config.b2 else None,
+        published=True,
+        deadline=float(end) if end else None,
+        batch_log=_batch_log(path.parent, environ),
+    )
+    outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
+    reason = f": {outcome.ending.reason}" if outcome.ending.reason else ""
+    sys.stderr.write(f"{run.key} {outcome.ending.mark}{reason}\n")
+    if not outcome.synced:
+        sys.stderr.write(f"kept in {order.config.local_path}: {outcome.trouble}\n")
+    return 0 if outcome.ending.mark == "completed" else 1
+
+
+def _place(order: Order, environ: dict[str, str]) -> Place:
+    here = this_process()
+    array = environ.get("SLURM_ARRAY_JOB_ID")
+    job_id = (
+        f"{array}_{environ['SLURM_ARRAY_TASK_ID']}" if array else environ.get("SLURM_JOB_ID", "")
+    )
+    return dataclasses.replace(
+        here,
+        scheduler=SLURM,
+        where=order.launch.place.where,
+        user=order.launch.place.user,
+        host=environ.get("SLURMD_NODENAME", here.host),
+        job_id=job_id,
+    )
+
+
+def _requeued(order: Order, position: int, restarts: int) -> Order:
+    """The order, with the attempt that SLURM's own requeues make it."""
+    if restarts == 0:
+        return order
+    runs = list(order.launch.runs)
+    runs[position] = dataclasses.replace(runs[position], attempt=runs[position].attempt + restarts)
+    return dataclasses.replace(order, launch=dataclasses.replace(order.launch, runs=tuple(runs)))
+
+
+def _batch_log(folder: Path, environ: dict[str, str]) -> Path | None:
+    from savethat.launchers.slurm import job_output
+
+    job_id = environ.get("SLURM_JOB_ID")
+    return job_output(folder, environ) if job_id else None
+
+
+if __name__ == "__main__":
+    try:
+        code = main(sys.argv, dict(os.environ))
+    except SavethatError as error:
+        # The last line of the job's output is what `ls` shows of a run that left no other word.
+        sys.exit(f"{error.message}" + (f" ({error.hint})" if error.hint else ""))
+    sys.exit(code)

@@ -1,0 +1,138 @@
+"""The child process: imports the node, runs it, and tells the supervisor how it went.
+
+Started as `python -m savethat.worker.child ERRAND_FD EVENTS_FD` in a session of its own. The errand
+comes through the first pipe, which stays open as long as the supervisor lives; log records and the
+outcome go through the second, a JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import IO, Any
+
+from savethat import node as nodes
+from savethat.logs import Line, logger, now_line, only_sink, traceback_text
+from savethat.worker.errand import Errand, one_line
+from savethat.worker.signals import WARNING
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised in the main thread so that the node's `finally` blocks run."""
+
+
+class Events:
+    """The pipe to the supervisor; lines from several threads do not mix."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lock = threading.RLock()
+
+    def send(self, kind: str, value: Any) -> None:
+        """One event: `line`, `result` or `error`."""
+        text = json.dumps({kind: value})
+        with self._lock:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    def line(self, line: Line) -> None:
+        """A line of the log."""
+        self.send("line", line.as_json())
+
+
+def main() -> int:
+    """Runs the errand; the exit code is 0 for a result, 1 for an exception."""
+    errand_stream = os.fdopen(int(sys.argv[1]), encoding="utf-8")
+    os.set_inheritable(int(sys.argv[2]), False)
+    events = Events(os.fdopen(int(sys.argv[2]), "w", encoding="utf-8"))
+    errand = Errand.load(errand_stream.readline())
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    lifeline = errand_stream.fileno()
+    threading.Thread(target=_die_with_supervisor, args=(lifeline,), daemon=True).start()
+    only_sink(events.line)
+    sys.path[:0] = [path for path in errand.python_path if path not in sys.path]
+    sys.argv[:] = [errand.node]
+    try:
+        outcome = run_node(errand)
+    except (KeyboardInterrupt, Terminated) as error:
+        events.line(now_line("exception", traceback_text(error, error.__traceback__), "ERROR"))
+        events.send("stopped", type(error).__name__)
+        return 1
+    except SystemExit as error:
+        events.send("error", f"exit code {_exit_code(error)}")
+        return _exit_code(error)
+    # Whatever the node raises is its own: it goes to the log whole, and becomes the run's reason.
+    except BaseException as error:
+        events.line(now_line("exception", traceback_text(error, _own_frames(error)), "ERROR"))
+        events.send("error", one_line(error))
+        return 1
+    events.send("result", outcome)
+    return 0
+
+
+def run_node(errand: Errand) -> dict[str, Any]:
+    """Runs the errand's node in this process and saves its result; gives back the scalars."""
+    from savethat.args import from_json
+    from savethat.discovery import import_node
+    from savethat.remotes import open_remote
+    from savethat.storage import Storage
+    from savethat.worker.result import save_result
+
+    remote = open_remote(errand.config, errand.credentials)
+    surroundings = nodes.Surroundings(
+        errand.key,
+        errand.output_dir,
+        Storage(errand.config.local_path, remote),
+        errand.attempt,
+        errand.deadline,
+    )
+    cls = import_node(errand.node)
+    node = cls(from_json(nodes.args_type(cls), errand.args))
+    nodes.enter(node, surroundings)
+
+    def warn(_number: int, _frame: FrameType | None) -> None:
+        logger.info("the scheduler is about to end this attempt")
+        nodes.notify_ending(node)
+
+    # Blocked since before this process began: a warning that came while Python or the node's
+    # module was still loading is delivered now.
+    signal.signal(WARNING, warn)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {WARNING})
+    node.setup()
+    value = node._run()
+    return save_result(value, errand.output_dir)
+
+
+def _own_frames(error: BaseException) -> Any:
+    """The traceback from the node's own first frame on."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+        tb = tb.tb_next
+    return tb if tb is not None else error.__traceback__
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return error.code if isinstance(error.code, int) else 1
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _die_with_supervisor(lifeline: int) -> None:
+    """Ends this process and its own children when the supervisor is gone: nobody saves them."""
+    # Not through the stream: a thread that holds its lock would disturb the interpreter's end.
+    while os.read(lifeline, 1):
+        pass
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

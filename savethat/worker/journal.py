@@ -1,0 +1,104 @@
+"""The run's log, written by the supervisor alone: `output.log`, `output.jsonl` and the terminal."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import threading
+from pathlib import Path
+from typing import IO, TextIO
+
+from savethat.logs import Line, now_line
+from savethat.run.layout import JSONL_FILE, LOG_FILE
+
+
+class Terminal:
+    """Where a foreground run is seen: stdout goes to stdout, all else to stderr.
+
+    Args:
+        colour: whether log levels are coloured on stderr.
+    """
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+
+    def show(self, line: Line) -> None:
+        """Prints a line of the log."""
+        self.write("stderr", (line.as_text(colour=self._colour) + "\n").encode())
+
+    def write(self, source: str, data: bytes) -> None:
+        """Passes on what the node wrote to its stdout or stderr, as it is."""
+        stream: TextIO = sys.stdout if source == "stdout" else sys.stderr
+        try:
+            stream.flush()
+            stream.buffer.write(data)
+            stream.buffer.flush()
+        # The reader went away (`savethat run … | head`): the run goes on, and is saved.
+        except BrokenPipeError:
+            pass
+
+
+class Journal:
+    """Writes lines, from any thread, as they come.
+
+    Args:
+        folder: the run's.
+        terminal: None where nobody watches.
+    """
+
+    def __init__(self, folder: Path, terminal: Terminal | None = None) -> None:
+        self._terminal = terminal
+        self._lock = threading.Lock()
+        # An attempt adds to what the attempts before it wrote.
+        self._text = self._open(folder / LOG_FILE)
+        self._json = self._open(folder / JSONL_FILE)
+        self._streams = {name: _Stream() for name in ("stdout", "stderr")}
+
+    @staticmethod
+    def _open(path: Path) -> IO[str]:
+        return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+    def line(self, line: Line, *, show: bool = True) -> None:
+        """Adds a line."""
+        with self._lock:
+            self._text.write(line.as_text() + "\n")
+            self._json.write(line.as_json() + "\n")
+            if show and self._terminal is not None:
+                self._terminal.show(line)
+
+    def event(self, message: str, level: str = "INFO", *, show: bool = False) -> None:
+        """Adds a line of savethat's own: an attempt begins, a file cannot be sent."""
+        self.line(now_line("savethat", message, level), show=show)
+
+    def stream(self, source: str, data: bytes) -> None:
+        """Adds what the node wrote to its stdout or stderr; lines are completed across calls."""
+        if self._terminal is not None:
+            self._terminal.write(source, data)
+        for text in self._streams[source].feed(data):
+            self.line(now_line(source, text), show=False)
+
+    def close(self) -> None:
+        """Ends unfinished lines and closes the files."""
+        for source, stream in self._streams.items():
+            for text in stream.feed(b"", final=True):
+                self.line(now_line(source, text), show=False)
+        self._text.close()
+        self._json.close()
+
+
+class _Stream:
+    """Cuts bytes into lines; of one that was rewritten (a progress bar) the last state counts."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._rest = ""
+
+    def feed(self, data: bytes, *, final: bool = False) -> list[str]:
+        self._rest += self._decoder.decode(data, final)
+        *lines, self._rest = self._rest.split("\n")
+        if final and self._rest:
+            lines.append(self._rest)
+            self._rest = ""
+        # A progress bar without a newline must not grow in memory for hours.
+        self._rest = self._rest[self._rest.rfind("\r", 0, -1) + 1 :]
+        return [line.rstrip("\r").rpartition("\r")[2] for line in lines]

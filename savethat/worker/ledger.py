@@ -1,0 +1,108 @@
+"""Writes a run's marks, and its launch record where that has not reached the remote yet."""
+
+from __future__ import annotations
+
+import json
+
+from savethat.errors import MissingError
+from savethat.remotes.base import Remote, Stored
+from savethat.run.layout import (
+    STARTED,
+    launch_name,
+    mark_name,
+    marks_prefix,
+    parse_mark_name,
+)
+from savethat.run.record import Launch, Mark
+
+
+class RemovedError(MissingError):
+    """The run was removed while its worker was away: nothing of it may be written again."""
+
+
+def publish(remote: Remote, launch: Launch) -> Stored:
+    """Writes a launch record: the first thing a remote holds of a run."""
+    return remote.put(launch_name(launch.id), json.dumps(launch.to_json()).encode())
+
+
+def read_launch(remote: Remote, launch_id: str) -> Launch | None:
+    """A launch record; None where there is none.
+
+    Raises:
+        ValueError: what is there is not one.
+    """
+    try:
+        return Launch.from_json(json.loads(remote.read(launch_name(launch_id))))
+    except MissingError:
+        return None
+
+
+class Ledger:
+    """The marks of one attempt of a run on one remote; this worker is their only writer.
+
+    Args:
+        remote: where the marks go.
+        launch: the launch the attempt belongs to.
+    """
+
+    def __init__(self, remote: Remote, launch: Launch) -> None:
+        self._remote = remote
+        self._launch = launch
+        self._started: Stored | None = None
+
+    def beat(self, mark: Mark) -> None:
+        """Writes the `started` mark: at first, and again as the heartbeat.
+
+        Raises:
+            RemovedError: the run is not wanted any more.
+        """
+        assert mark.mark == STARTED
+        try:
+            self._started = self._put(mark, previous=self._started)
+        except MissingError:
+            self._started = None
+            self.require_wanted(mark.key, mark.attempt)
+            self._started = self._put(mark)
+
+    def end(self, mark: Mark) -> None:
+        """Writes the ending mark, then deletes every other mark of the run.
+
+        Raises:
+            RemovedError: the run is not wanted any more; the mark is taken back.
+        """
+        ending = self._put(mark)
+        if self._started is not None and not self._remote.forget(self._started):
+            try:
+                self.require_wanted(mark.key, mark.attempt)
+            except RemovedError:
+                self._remote.forget(ending)
+                raise
+        self._started = None
+        if mark.attempt > 1:
+            names = [entry.name for entry in self._remote.list(marks_prefix(mark.key))]
+            self._remote.delete(name for name in names if name != ending.name)
+
+    def require_wanted(self, key: str, attempt: int) -> None:
+        """Looks whether the run is still in its launch record, and has no later attempt.
+
+        For a worker that lost touch: it must not bring back what was removed, nor write over what
+        a later attempt wrote.
+
+        Raises:
+            RemovedError: it is not wanted any more.
+        """
+        launch = read_launch(self._remote, self._launch.id)
+        if launch is None or all(run.key != key for run in launch.runs):
+            raise RemovedError(f"{key} was removed while it ran")
+        for entry in self._remote.list(marks_prefix(key)):
+            fact = parse_mark_name(entry.name)
+            if fact is not None and fact.attempt > attempt:
+                raise RemovedError(f"{key} has gone on with attempt {fact.attempt}")
+
+    def _put(self, mark: Mark, previous: Stored | None = None) -> Stored:
+        return self._remote.put(
+            mark_name(mark.key, mark.attempt, mark.mark),
+            json.dumps(mark.to_json()).encode(),
+            info=mark.to_info(),
+            previous=previous,
+        )

@@ -1,0 +1,74 @@
+"""The order a worker is given: what to run, and how the project is set up. It holds no secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from savethat.config import Config
+from savethat.errors import ConfigError
+from savethat.run.record import Launch, PlannedRun
+
+ORDER_FILE = "order.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A launch, with what a process elsewhere needs to carry out one of its runs.
+
+    Args:
+        launch: the record.
+        config: the project's configuration.
+        python_path: what goes before `sys.path` so that the project can be imported.
+        argv: the command line that asked for it, for provenance.
+    """
+
+    launch: Launch
+    config: Config
+    python_path: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+
+    def run(self, position: int) -> PlannedRun:
+        """The run at a position of the launch, which is its index in the job array."""
+        return self.launch.runs[position]
+
+    def write(self, folder: Path) -> Path:
+        """Writes the order into a launch's folder on the shared file system."""
+        path = folder / ORDER_FILE
+        data = {
+            "launch": self.launch.to_json(),
+            "config": self.config.to_json(),
+            "python_path": self.python_path,
+            "argv": self.argv,
+        }
+        write_aside(path, json.dumps(data).encode())
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Order:
+        """The order written there.
+
+        Raises:
+            ConfigError: it is missing, or not an order of this version.
+        """
+        try:
+            data: Any = json.loads(path.read_bytes())
+            return cls(
+                Launch.from_json(data["launch"]),
+                Config.from_json(data["config"]),
+                tuple(data["python_path"]),
+                tuple(data["argv"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"cannot read the order {path}: {error}", "launch it again"
+            ) from error
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Writes a file under another name and renames it: nobody sees half of it."""
+    aside = path.with_name(f".savethat-part-{path.name}")
+    aside.write_bytes(content)
+    aside.replace(path)

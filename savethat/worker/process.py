@@ -1,0 +1,211 @@
+"""Runs a node in a child process and finds out why it ended, whatever it did."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from savethat.logs import Line
+from savethat.worker.errand import Ending, Errand
+from savethat.worker.journal import Journal
+from savethat.worker.signals import STOPS, WARNING, Signals
+
+# Never in the child's environment: its storage gets them through the pipe.
+SECRETS = ("B2_APPLICATION_KEY_ID", "B2_APPLICATION_KEY", "SAVETHAT_B2_KEY_ID", "SAVETHAT_B2_KEY")
+# How long the pipes are read after the child's end, when a process it left behind holds them.
+DRAIN = 2.0
+# How long to wait for our own signal when the child was ended by the same: SLURM signals every
+# process of a job, in no order.
+SIGNAL_SKEW = 2.0
+
+
+class ChildProcess:
+    """Runs nodes in a child process.
+
+    Args:
+        grace: seconds between the first signal that ends the run and a SIGKILL of the child.
+    """
+
+    def __init__(self, *, grace: float) -> None:
+        self._grace = grace
+
+    def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
+        """Runs the errand's node to its end."""
+        errand_read, errand_write = os.pipe()
+        events_read, events_write = os.pipe()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {WARNING})
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", __package__ + ".child", str(errand_read), str(events_write)],
+                # A terminal's stdin belongs to the session the child has left.
+                stdin=subprocess.DEVNULL if _is_terminal(0) else None,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(errand_read, events_write),
+                env=_environment(),
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(errand_read)
+            os.close(events_write)
+        outcome = _Outcome()
+        pump = _Pump(process, events_read, journal, outcome)
+        pump.start()
+        threading.Thread(target=_wake_at_end, args=(process, signals), daemon=True).start()
+        # The write end stays open until the child has ended: it is the child's lifeline.
+        with os.fdopen(errand_write, "w", encoding="utf-8") as lifeline:
+            try:
+                lifeline.write(errand.dump() + "\n")
+                lifeline.flush()
+            except BrokenPipeError:
+                pass  # it ended before it could read: its exit code says why
+            self._watch(process, signals, journal)
+            _kill_group(process)
+        pump.finish()
+        if signals.stopped_by is None and (outcome.stopped or process.returncode in _STOP_CODES):
+            signals.wait(SIGNAL_SKEW)
+        return _ending(process.returncode, outcome, signals.stopped_by)
+
+    def _watch(self, process: subprocess.Popen[bytes], signals: Signals, journal: Journal) -> None:
+        """Passes signals on until the child has ended; kills it when it takes too long."""
+        kill_at: float | None = None
+        while process.poll() is None:
+            timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
+            for number in signals.wait(timeout):
+                if number in STOPS:
+                    if kill_at is not None and number == signal.SIGINT:
+                        kill_at = time.monotonic()
+                    elif kill_at is None:
+                        kill_at = time.monotonic() + self._grace
+                        journal.event(f"{STOPS[number]}; ending the node", "WARNING", show=True)
+                        process.send_signal(
+                            signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+                        )
+                else:
+                    process.send_signal(number)
+            if kill_at is not None and time.monotonic() >= kill_at and process.poll() is None:
+                journal.event("the node did not end; killing it", "WARNING", show=True)
+                _kill_group(process)
+                process.wait()
+
+
+class _Outcome:
+    """What the child said of itself before it went."""
+
+    def __init__(self) -> None:
+        self.result: Mapping[str, Any] | None = None
+        self.error: str | None = None
+        self.stopped: str | None = None
+
+
+class _Pump(threading.Thread):
+    """Reads the child's stdout, stderr and events until they are closed."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        events: int,
+        journal: Journal,
+        outcome: _Outcome,
+    ) -> None:
+        super().__init__(name="savethat-pump", daemon=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._files = (process.stdout, process.stderr)
+        self._sources = {
+            process.stdout.fileno(): "stdout",
+            process.stderr.fileno(): "stderr",
+            events: "events",
+        }
+        self._events = events
+        self._journal = journal
+        self._outcome = outcome
+        self._rest = b""
+        self._end_by: float | None = None
+
+    def run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for number in self._sources:
+                selector.register(number, selectors.EVENT_READ)
+            while selector.get_map():
+                # Woken now and then, so that a pipe held open elsewhere is left at `_end_by`.
+                ready = selector.select(timeout=0.5)
+                if not ready and self._end_by is not None and time.monotonic() >= self._end_by:
+                    break
+                for key, _ in ready:
+                    data = os.read(key.fd, 65536)
+                    if not data:
+                        selector.unregister(key.fd)
+                    elif key.fd == self._events:
+                        self._hear(data)
+                    else:
+                        self._journal.stream(self._sources[key.fd], data)
+        os.close(self._events)
+        for file in self._files:
+            file.close()
+
+    def finish(self) -> None:
+        """Waits for what is still in the pipes, after the child's end."""
+        self._end_by = time.monotonic() + DRAIN
+        self.join()
+
+    def _hear(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for text in lines:
+            for kind, value in json.loads(text).items():
+                if kind == "line":
+                    self._journal.line(Line.from_json(value))
+                else:
+                    setattr(self._outcome, kind, value)
+
+
+_STOP_CODES = {-number for number in STOPS}
+
+
+def _ending(code: int, outcome: _Outcome, stopped_by: signal.Signals | None) -> Ending:
+    if outcome.result is not None:
+        return Ending("completed", "", outcome.result)
+    if stopped_by is not None:
+        return Ending("cancelled", STOPS[stopped_by])
+    if outcome.error is not None:
+        return Ending("failed", outcome.error)
+    if outcome.stopped is not None:
+        return Ending("failed", outcome.stopped)
+    if code < 0:
+        return Ending("failed", f"killed by {signal.Signals(-code).name}")
+    return Ending("failed", f"exit code {code}")
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    # What a node prints is seen when it prints it.
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def _is_terminal(number: int) -> bool:
+    try:
+        return os.isatty(number)
+    except OSError:
+        return True  # closed: there is nothing to pass on either
+
+
+def _wake_at_end(process: subprocess.Popen[bytes], signals: Signals) -> None:
+    process.wait()
+    signals.wake()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kills what is left of the child's session: the child leads it, so its id is the group's."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for zombies
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,71 @@
+"""The signals that reach a supervisor, remembered until its main thread looks at them."""
+
+from __future__ import annotations
+
+import collections
+import signal
+import threading
+from types import FrameType, TracebackType
+
+# What ends a run, and the words for it.
+STOPS = {
+    signal.SIGINT: "interrupted (Ctrl-C)",
+    signal.SIGTERM: "terminated (SIGTERM)",
+    signal.SIGHUP: "its terminal was closed (SIGHUP)",
+}
+# SLURM's warning ahead of the time limit, as submitit asks for it.
+WARNING = signal.SIGUSR2
+
+
+class Signals:
+    """While entered, signals wake `wait` instead of ending this process.
+
+    Only the main thread of a process can receive signals; elsewhere (a notebook's cell in a
+    thread) this catches none, and `wait` still works.
+    """
+
+    def __init__(self) -> None:
+        self._arrived: collections.deque[signal.Signals] = collections.deque()
+        self._wake = threading.Event()
+        self._before: dict[signal.Signals, object] = {}
+        self.stopped_by: signal.Signals | None = None
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (*STOPS, WARNING):
+                # nohup's choice stands: a run started under it survives the logout.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._arrive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type] # what signal() gave back
+        self._before.clear()
+
+    def _arrive(self, number: int, _frame: FrameType | None) -> None:
+        self.inject(signal.Signals(number))
+
+    def inject(self, number: signal.Signals) -> None:
+        """Acts as if a signal had arrived; from any thread."""
+        self._arrived.append(number)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Ends a `wait`, from any thread."""
+        self._wake.set()
+
+    def wait(self, timeout: float | None = None) -> list[signal.Signals]:
+        """The signals that arrived; waits for one, for `wake`, or for `timeout` seconds."""
+        self._wake.wait(timeout)
+        self._wake.clear()
+        arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
+        for number in arrived:
+            if number in STOPS and self.stopped_by is None:
+                self.stopped_by = number
+        return arrived
