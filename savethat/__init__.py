@@ -1,3 +1,53 @@
-"""Saves ML experiments: typed nodes, run here or as SLURM jobs, kept on Backblaze B2."""
+"""Saves ML experiments: typed nodes, run here or as SLURM jobs, kept on Backblaze B2.
+
+Public names are imported on first use: `import savethat` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from savethat.args import Args as Args
+    from savethat.catalog.run import Run as Run
+    from savethat.catalog.run import runs_frame as runs_frame
+    from savethat.cli.main import run_main as run_main
+    from savethat.errors import SavethatError as SavethatError
+    from savethat.launch import submit as submit
+    from savethat.logs import logger as logger
+    from savethat.node import Node as Node
+    from savethat.storage import Storage as Storage
+    from savethat.storage import get_storage as get_storage
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Args": "savethat.args",
+    "Node": "savethat.node",
+    "Run": "savethat.catalog.run",
+    "SavethatError": "savethat.errors",
+    "Storage": "savethat.storage",
+    "get_storage": "savethat.storage",
+    "logger": "savethat.logs",
+    "run_main": "savethat.cli.main",
+    "runs_frame": "savethat.catalog.run",
+    "submit": "savethat.launch",
+}
+
+__all__ = [
+    "__version__",
+    *sorted(_HOMES),
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,249 @@
+"""Lists runs: the schedulers are asked first, the marks second; the status law does the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+
+from savethat.catalog.reading import Planned, Reading, Sighting, index_entries, run_entries
+from savethat.catalog.row import Row
+from savethat.errors import StorageError
+from savethat.launchers.base import JobRef, Scheduler, Snapshot
+from savethat.remotes.base import Entry, Remote
+from savethat.remotes.directory import DirectoryRemote
+from savethat.run.layout import ENDINGS
+from savethat.run.record import Mark, Place
+from savethat.run.status import Answer, Job, NotAsked, State, read_status
+
+
+@dataclasses.dataclass
+class Listing:
+    """What was found.
+
+    Args:
+        rows: one a run, oldest first.
+        warnings: one line each, for the user.
+        complete: False where the storage could not be listed: then there may be more.
+    """
+
+    rows: list[Row]
+    warnings: list[str]
+    complete: bool = True
+
+
+class Catalog:
+    """A project's runs.
+
+    Args:
+        remote: where runs are stored.
+        home: the folder on this machine; the same object in a local-only project.
+        schedulers: by the name a run's place gives (`foreground`, `slurm`).
+    """
+
+    def __init__(
+        self, remote: Remote, home: DirectoryRemote, schedulers: Mapping[str, Scheduler]
+    ) -> None:
+        self.remote = remote
+        self.home = home
+        self.schedulers = schedulers
+
+    def list(self, *, node: str = "", max_age: float = 5.0) -> Listing:
+        """All runs, or those of nodes whose class name starts with `node`.
+
+        Args:
+            node: where the class name must start so; empty for all.
+            max_age: seconds for which another process's answer of a scheduler is good enough.
+        """
+        snapshots = self._ask(max_age)
+        marks = Reading()
+        complete = True
+        try:
+            marks.read(self.remote, index_entries(self.remote, node), synced=True)
+        except StorageError as error:
+            if self.remote is self.home:
+                raise
+            complete = False
+            marks.warnings.append(f"{error.message}: what is stored there is not listed")
+        if self.remote is not self.home:
+            marks.read(self.home, index_entries(self.home, node), synced=False)
+        return self._listing(marks, snapshots, complete=complete)
+
+    def find(self, key: str, *, max_age: float = 5.0) -> Row | None:
+        """One run by its whole key, with a constant number of calls; None where there is none.
+
+        Raises:
+            StorageError: the storage could not be asked.
+        """
+        snapshots = self._ask(max_age)
+        marks = Reading()
+        remotes = [self.remote] if self.remote is self.home else [self.remote, self.home]
+        for remote in remotes:
+            marks.read(remote, run_entries(remote, key), synced=remote is self.remote)
+        return next((row for row in self._listing(marks, snapshots).rows if row.key == key), None)
+
+    def whole(self, row: Row) -> Row:
+        """The row with what was too large for the listing."""
+        if not row.cut:
+            return row
+        remote = self.home if row.synced is False else self.remote
+        mark = Mark.from_json(json.loads(remote.read(row.mark)))
+        return dataclasses.replace(row, args=mark.args, result=mark.result, tags=mark.tags, cut=())
+
+    def files(self, row: Row) -> Iterator[Entry]:
+        """A run's files, named relative to its folder."""
+        remote = self.home if row.synced is False else self.remote
+        for entry in remote.list(f"{row.key}/"):
+            yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
+
+    def cancel(self, rows: Iterable[Row]) -> None:
+        """Ends runs, queued or running.
+
+        Raises:
+            SchedulerError: a scheduler could not be asked to.
+        """
+        by_scheduler: dict[str, list[JobRef]] = {}
+        for row in rows:
+            ref = JobRef(row.launch, row.position, row.place)
+            by_scheduler.setdefault(row.place.scheduler, []).append(ref)
+        for name, refs in by_scheduler.items():
+            self.schedulers[name].cancel(refs)
+
+    def _ask(self, max_age: float) -> dict[str, Snapshot]:
+        return {name: each.ask(max_age=max_age) for name, each in self.schedulers.items()}
+
+    def _listing(
+        self, marks: Reading, snapshots: Mapping[str, Snapshot], *, complete: bool = True
+    ) -> Listing:
+        open_: dict[str, JobRef] = {}
+        for key in marks.seen.keys() | marks.planned.keys():
+            ref = _open_ref(marks.seen.get(key), marks.planned.get(key))
+            if ref is not None:
+                open_[key] = ref
+        answers = _answers(snapshots, list(open_.values()))
+        now = self._now(bool(open_))
+        rows = [
+            _row(
+                marks.seen.get(key),
+                marks.planned.get(key),
+                answers.get(open_[key]) if key in open_ else None,
+                now,
+            )
+            for key in marks.seen.keys() | marks.planned.keys()
+        ]
+        rows.sort(key=lambda row: (row.submitted_at or row.when, row.key))
+        warnings = marks.warnings + [
+            snapshot.warning
+            for name, snapshot in snapshots.items()
+            if snapshot.warning and any(ref.place.scheduler == name for ref in open_.values())
+        ]
+        return Listing(rows, warnings, complete)
+
+    def _now(self, wanted: bool) -> float:
+        return self.remote.now() if wanted else 0.0
+
+
+def _current(sighting: Sighting | None, planned: Planned | None) -> Sighting | None:
+    """The mark that counts: a launch record for a later attempt sets it aside."""
+    if sighting is not None and planned is not None and planned.run.attempt > sighting.mark.attempt:
+        return None
+    return sighting
+
+
+def _open_ref(sighting: Sighting | None, planned: Planned | None) -> JobRef | None:
+    """Whom to ask about a run that has not ended."""
+    current = _current(sighting, planned)
+    if current is not None:
+        if current.mark.mark in ENDINGS:
+            return None
+        return JobRef(current.mark.launch, _position(current.mark.place), current.mark.place)
+    assert planned is not None
+    return JobRef(planned.launch.id, planned.position, planned.launch.place)
+
+
+def _position(place: Place) -> int:
+    index = place.job_id.rpartition("_")[2]
+    return int(index) if "_" in place.job_id and index.isdigit() else 0
+
+
+def _answers(snapshots: Mapping[str, Snapshot], refs: Sequence[JobRef]) -> dict[JobRef, Answer]:
+    answers: dict[JobRef, Answer] = {}
+    for name, snapshot in snapshots.items():
+        answers |= snapshot.answers([ref for ref in refs if ref.place.scheduler == name])
+    return answers
+
+
+def _row(
+    sighting: Sighting | None, planned: Planned | None, answer: Answer | None, now: float
+) -> Row:
+    current = _current(sighting, planned)
+    if current is not None:
+        return _row_of_mark(current, answer, now)
+    assert planned is not None
+    launch, run = planned.launch, planned.run
+    answer = answer or NotAsked(f"its scheduler, {launch.place.scheduler}, is not known here")
+    seen = f"queued on {launch.place.where} when last seen {_clock(planned.modified)}"
+    state = read_status(None, answer, launch_age=now - planned.modified, last_seen=seen)
+    return Row(
+        key=run.key,
+        node=run.node,
+        status=state.status,
+        reason=state.reason,
+        submitted_at=launch.created_at,
+        launch=launch.id,
+        place=_told(launch.place, answer),
+        attempt=run.attempt,
+        position=planned.position,
+        args=run.args,
+        tags=launch.tags,
+        sweep=launch.sweep,
+        synced=_synced(state, on_remote=planned.synced),
+    )
+
+
+def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
+    mark = sighting.mark
+    age = now - sighting.modified
+    answer = answer or NotAsked(f"its scheduler, {mark.place.scheduler}, is not known here")
+    seen = f"running on {mark.place.host} when last seen {_clock(sighting.modified)}"
+    state = read_status(mark, answer, heartbeat_age=age, last_seen=seen)
+    return Row(
+        key=mark.key,
+        node=mark.node,
+        status=state.status,
+        reason=state.reason,
+        submitted_at=mark.submitted_at,
+        launch=mark.launch,
+        place=mark.place,
+        attempt=mark.attempt,
+        position=_position(mark.place),
+        started_at=mark.started_at,
+        finished_at=mark.finished_at,
+        args=mark.args,
+        result=mark.result,
+        tags=mark.tags,
+        sweep=mark.sweep,
+        files=mark.files,
+        bytes=mark.bytes,
+        synced=_synced(state, on_remote=sighting.synced),
+        mark=sighting.name,
+        cut=mark.cut,
+    )
+
+
+def _synced(state: State, *, on_remote: bool) -> bool | None:
+    return on_remote if state.status.finished else None
+
+
+def _told(place: Place, answer: Answer) -> Place:
+    """The place, with the job id and the host a scheduler told of."""
+    if isinstance(answer, Job):
+        return dataclasses.replace(
+            place, job_id=answer.job_id or place.job_id, host=answer.host or ""
+        )
+    return dataclasses.replace(place, host="") if place.scheduler != "foreground" else place
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

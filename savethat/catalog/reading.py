@@ -1,0 +1,145 @@
+"""Reads what the remotes say of runs: marks and launch records, the highest attempt of each."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+from collections.abc import Iterable
+
+from savethat.errors import StorageError
+from savethat.remotes.base import Entry, Remote
+from savethat.run.layout import (
+    ENDINGS,
+    HIDDEN,
+    INDEX,
+    LAUNCHES,
+    launch_name,
+    marks_prefix,
+    parse_launch_name,
+    parse_mark_name,
+)
+from savethat.run.record import Launch, Mark, PlannedRun
+
+PARALLEL = 8
+# A mark or a record is a few kilobytes per run; a larger one is not ours.
+RECORD_LIMIT = 256 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Sighting:
+    """A mark that was found, and where."""
+
+    mark: Mark
+    name: str
+    modified: float
+    synced: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A run that a launch record names."""
+
+    launch: Launch
+    position: int
+    run: PlannedRun
+    modified: float
+    synced: bool
+
+
+class Reading:
+    """What was read so far, from one remote or several; what cannot be read is a warning."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Sighting] = {}
+        self.planned: dict[str, Planned] = {}
+        self.warnings: list[str] = []
+
+    def read(self, remote: Remote, entries: Iterable[Entry], *, synced: bool) -> None:
+        """Reads entries of one remote's `.savethat/`."""
+        marks, launches = [], []
+        for entry in entries:
+            if entry.name.startswith(INDEX) and parse_mark_name(entry.name) is not None:
+                marks.append(entry)
+            elif entry.name.startswith(LAUNCHES) and parse_launch_name(entry.name) is not None:
+                launches.append(entry)
+        with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+            read = pool.map(lambda entry: self._mark(remote, entry), marks)
+            for entry, mark in zip(marks, read, strict=True):
+                if mark is not None:
+                    self._see(Sighting(mark, entry.name, entry.modified, synced))
+            wanted = [entry for entry in launches if not self._all_seen(entry)]
+            records = pool.map(lambda entry: self._launch(remote, entry), wanted)
+            for entry, launch in zip(wanted, records, strict=True):
+                if launch is not None:
+                    self._plan(launch, entry.modified, synced=synced)
+
+    def _see(self, sighting: Sighting) -> None:
+        known = self.seen.get(sighting.mark.key)
+        if known is None or _rank(sighting) > _rank(known):
+            self.seen[sighting.mark.key] = sighting
+
+    def _plan(self, launch: Launch, modified: float, *, synced: bool) -> None:
+        for position, run in enumerate(launch.runs):
+            known = self.planned.get(run.key)
+            if known is None or run.attempt > known.run.attempt:
+                self.planned[run.key] = Planned(launch, position, run, modified, synced)
+
+    def _all_seen(self, entry: Entry) -> bool:
+        """Whether a launch of one run, whose name is its record, has a mark already."""
+        launch_id = parse_launch_name(entry.name)
+        assert launch_id is not None
+        key, _, attempt = launch_id.partition(".")
+        sighting = self.seen.get(key)
+        return sighting is not None and sighting.mark.attempt >= int(attempt or 1)
+
+    def _mark(self, remote: Remote, entry: Entry) -> Mark | None:
+        try:
+            if entry.info is not None:
+                mark = Mark.from_info(entry.info)
+            else:
+                mark = Mark.from_json(json.loads(self._content(remote, entry)))
+            fact = parse_mark_name(entry.name)
+            if fact != (mark.key, mark.attempt, mark.mark):
+                raise ValueError("its content is another run's")
+        except (ValueError, StorageError, RecursionError) as error:
+            self.warnings.append(f"cannot read the mark {entry.name}: {error}")
+            return None
+        return mark
+
+    def _launch(self, remote: Remote, entry: Entry) -> Launch | None:
+        try:
+            launch = Launch.from_json(json.loads(self._content(remote, entry)))
+            if launch.id != parse_launch_name(entry.name):
+                raise ValueError("its content is another launch's")
+        except (ValueError, StorageError, RecursionError) as error:
+            self.warnings.append(f"cannot read the launch record {entry.name}: {error}")
+            return None
+        return launch
+
+    @staticmethod
+    def _content(remote: Remote, entry: Entry) -> bytes:
+        if entry.size > RECORD_LIMIT:
+            raise ValueError(f"it has {entry.size} bytes")
+        return remote.read(entry.name)
+
+
+def index_entries(remote: Remote, node: str) -> Iterable[Entry]:
+    """The marks and launch records of all runs, or of nodes whose class name starts with `node`."""
+    if node:
+        yield from remote.list(INDEX + node)
+        yield from remote.list(LAUNCHES)
+    else:
+        # Both lie side by side: one listing brings them.
+        yield from remote.list(HIDDEN + "/", start=INDEX, stop=LAUNCHES + "\U0010ffff")
+
+
+def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
+    """The marks of one run, and the launch records that are named as it is: two listings."""
+    yield from remote.list(marks_prefix(key))
+    # A launch of one run is named as the run (and its attempt), so these lie together.
+    yield from remote.list(launch_name(key).removesuffix(".json"))
+
+
+def _rank(sighting: Sighting) -> tuple[int, bool, bool]:
+    return sighting.mark.attempt, sighting.mark.mark in ENDINGS, sighting.synced

@@ -1,0 +1,274 @@
+"""A run as Python code has it: what it is, what it returned, its files."""
+
+from __future__ import annotations
+
+import html
+import pickle
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
+
+from savethat.catalog import files, open_catalog
+from savethat.catalog.filters import Filter, statuses
+from savethat.catalog.listing import Catalog
+from savethat.catalog.row import Row, flatten
+from savethat.errors import ConfigError, MissingError, NotFoundError, RunFailedError
+from savethat.run.layout import RESULT_PICKLE
+from savethat.run.status import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from savethat.config import Config
+    from savethat.node import Node
+
+ResultT = TypeVar("ResultT")
+
+# `wait` looks often at first, for the short jobs, and rarely later: no cluster likes to be polled.
+_FIRST_LOOK, _LAST_LOOK = 1.0, 30.0
+
+
+class Run:
+    """One run, as it was when it was listed; `refresh` looks again."""
+
+    def __init__(self, catalog: Catalog, row: Row) -> None:
+        self._catalog = catalog
+        self._row = row
+
+    def __repr__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"<Run {self.key} {self.status}{reason}>"
+
+    @property
+    def key(self) -> str:
+        """The run's key."""
+        return self._row.key
+
+    @property
+    def node(self) -> str:
+        """The node's dotted name."""
+        return self._row.node
+
+    @property
+    def status(self) -> str:
+        """`queued`, `running`, `completed`, `failed`, `cancelled`, `lost` or `unknown`."""
+        return self._row.status.value
+
+    @property
+    def reason(self) -> str:
+        """Why; may be empty."""
+        return self._row.reason
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """The arguments, as JSON has them."""
+        self._row = self._catalog.whole(self._row)
+        return self._row.args
+
+    @property
+    def submitted_at(self) -> datetime | None:
+        """When it was launched, UTC."""
+        return self._row.submitted_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its latest attempt started, UTC."""
+        return self._row.started_at
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it ended, UTC."""
+        return self._row.finished_at
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `ls --json` prints."""
+        self._row = self._catalog.whole(self._row)
+        return self._row.to_json()
+
+    def refresh(self) -> Run:
+        """Looks again, and returns itself.
+
+        Raises:
+            NotFoundError: it has been removed.
+        """
+        row = self._catalog.find(self.key)
+        if row is None:
+            raise NotFoundError(f"there is no run {self.key} any more", "savethat ls")
+        self._row = row
+        return self
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Waits until it has ended, in whatever state, and returns itself.
+
+        Args:
+            timeout: seconds; None to wait for as long as it takes.
+
+        Raises:
+            TimeoutError: it has not ended by then.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_LOOK
+        while not self.refresh()._row.status.finished:
+            if end is not None and time.monotonic() + pause > end:
+                raise TimeoutError(f"{self.key} is still {self.status}")
+            time.sleep(pause)
+            pause = min(pause * 1.3, _LAST_LOOK)
+        return self
+
+    @overload
+    def result(self, node: None = None) -> Any: ...
+
+    @overload
+    def result(self, node: type[Node[Any, ResultT]]) -> ResultT: ...
+
+    def result(self, node: type[Node[Any, Any]] | None = None) -> Any:
+        """What the node returned.
+
+        It is unpickled, which runs code the pickle names: ask only for results of people you
+        trust, and of a bucket only they can write to. `results.json` is safe to read.
+
+        Args:
+            node: the node's class, for the type checker.
+
+        Raises:
+            RunFailedError: the run did not complete.
+            NotFoundError: the run is another node's.
+        """
+        if node is not None and self.node.rpartition(".")[2] != node.__name__:
+            raise NotFoundError(f"{self.key} is a run of {self.node}, not of {node.__name__}")
+        if self._row.status is not Status.COMPLETED:
+            reason = f" ({self.reason})" if self.reason else ""
+            raise RunFailedError(f"{self.key} is {self.status}{reason}: it has no result")
+        with self.open(RESULT_PICKLE, "rb") as file:
+            return pickle.load(file)
+
+    def open(self, name: str, mode: str = "r") -> IO[Any]:
+        """Opens one of its files for reading; it is fetched where it is not here.
+
+        Raises:
+            MissingError: the run has no such file.
+        """
+        return files.fetch_file(self._catalog, self._row, name).open(mode)
+
+    def download(self) -> Path:
+        """Brings all its files here; returns their folder."""
+        return files.download(self._catalog, self._row)
+
+
+class Runs(Sequence[Run]):
+    """Runs, which a notebook shows as a table."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = list(runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+
+    def __getitem__(self, index: int | slice) -> Run | Runs:
+        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self._runs)) or "<no runs>"
+
+    def _repr_html_(self) -> str:
+        columns = ("key", "status", "reason", "started_at", "finished_at", "args")
+        head = "".join(f"<th>{name}</th>" for name in columns)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{html.escape(_shown(getattr(run, name)))}</td>" for name in columns)
+            + "</tr>"
+            for run in self._runs
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def open_run(config: Config, key: str) -> Run:
+    """A run by its whole key.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    catalog = open_catalog(config)
+    row = catalog.find(key)
+    if row is None:
+        raise NotFoundError(f"there is no run {key}", "savethat ls")
+    return Run(catalog, row)
+
+
+def iter_runs(
+    catalog: Catalog,
+    node: str | type[Node[Any, Any]] = "",
+    *,
+    only_completed: bool = False,
+    after: datetime | None = None,
+    before: datetime | None = None,
+    tags: Sequence[str] = (),
+) -> Iterator[Run]:
+    """Runs, oldest first; the arguments narrow, as the filters of `ls` do.
+
+    Args:
+        catalog: the project's.
+        node: a node's class, or its class name or dotted name; all where empty.
+        only_completed: leave out what has no result.
+        after: the earliest time of the run (finished, else started, else submitted), aware.
+        before: the end of such times, exclusive.
+        tags: any of them.
+
+    Raises:
+        StorageError: the storage could not be listed whole.
+    """
+    name = node if isinstance(node, str) else node.__name__
+    chosen = Filter(
+        nodes=(name,) if name else (),
+        statuses=statuses((), completed=only_completed),
+        after=after,
+        before=before,
+        tags=tuple(tags),
+    )
+    listing = catalog.list(node=chosen.class_name)
+    if not listing.complete:
+        raise MissingError("; ".join(listing.warnings))
+    for row in listing.rows:
+        if chosen.matches(catalog.whole(row) if chosen.reads_args else row):
+            yield Run(catalog, row)
+
+
+def runs_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """Runs as a pandas DataFrame: the fields of `ls --json`, and `args.*` and `result.*`.
+
+    Raises:
+        ConfigError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ConfigError("runs_frame needs pandas", "pip install pandas") from error
+    records = []
+    for run in runs:
+        data = run.to_json()
+        flat = {name: value for name, value in data.items() if name not in ("args", "result")}
+        for name in ("args", "result"):
+            if data[name]:
+                flat |= flatten(data[name], name)
+        records.append(flat)
+    frame = pd.DataFrame.from_records(records)
+    for name in ("submitted_at", "started_at", "finished_at"):
+        if name in frame:
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return str(dict(value)) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,101 @@
+"""`savethat ls`: every run with its true state."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savethat.cli.selection import filter_options, make_filter
+from savethat.cli.session import Session, pass_session, warn
+
+if TYPE_CHECKING:
+    from savethat.catalog.filters import Filter
+    from savethat.catalog.row import Row
+
+STORAGE_INCOMPLETE = 5
+WATCH_EVERY = 30.0
+
+
+@click.command("ls")
+@click.argument("prefix", required=False, default="")
+@filter_options
+@click.option("-a", "--all", "--files", "files", is_flag=True, help="Show the runs' files.")
+@click.option("--absolute", is_flag=True, help="Show times as UTC instead of as ages.")
+@click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN for descending.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the latest.")
+@click.option("--columns", metavar="A,B", help="More columns: args.lr,result.mse")
+@click.option("--local", is_flag=True, help="Only runs with a copy on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@click.option("--keys", is_flag=True, help="Keys only.")
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@pass_session
+def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> int:
+    """List runs with their true state.
+
+    PREFIX is a plain start of the key: FitOLS includes FitOLSRidge_…; --node FitOLS is exact.
+    Different filters narrow each other; repeated ones, and states among themselves, widen.
+    """
+    chosen = make_filter(prefix, options)
+    if not watch:
+        return _once(session, chosen, options, max_age=5.0)
+    while True:
+        # The scheduler is asked by the first of all watching terminals, for all of them.
+        click.clear()
+        _once(session, chosen, options, max_age=WATCH_EVERY)
+        time.sleep(WATCH_EVERY)
+
+
+def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age: float) -> int:
+    from savethat.cli import table
+
+    columns = tuple(filter(None, (options["columns"] or "").split(",")))
+    listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
+    whole = chosen.reads_args or columns or options["sort"] or options["as_json"]
+    rows = listing.rows
+    if whole:
+        rows = [session.catalog.whole(row) for row in rows]
+    rows = [row for row in rows if chosen.matches(row)]
+    if options["local"]:
+        rows = [row for row in rows if (session.config.local_path / row.key).is_dir()]
+    if options["sort"]:
+        rows = table.sort(rows, options["sort"])
+    if options["limit"]:
+        rows = rows[-options["limit"] :]
+    warn(listing.warnings)
+    if options["as_json"]:
+        for row in rows:
+            click.echo(json.dumps(_with_files(session, row, options), ensure_ascii=False))
+    elif options["keys"]:
+        for row in rows:
+            click.echo(row.key)
+    elif rows:
+        table.show(
+            rows,
+            columns or table.differing(rows) if chosen.sweeps else columns,
+            absolute=options["absolute"],
+        )
+        if options["files"]:
+            for row in rows:
+                table.show_files(row.key, session.catalog.files(row))
+    else:
+        _say_nothing_found(chosen)
+    return 0 if listing.complete or options["local"] else STORAGE_INCOMPLETE
+
+
+def _with_files(session: Session, row: Row, options: dict[str, Any]) -> dict[str, Any]:
+    data = row.to_json()
+    if options["files"]:
+        data["listing"] = [
+            {"name": file.name, "bytes": file.size, "sha1": file.sha1}
+            for file in session.catalog.files(row)
+        ]
+    return data
+
+
+def _say_nothing_found(chosen: Filter) -> None:
+    from savethat.cli.session import talk
+
+    talk("No run matches." if chosen else "No runs yet: savethat run NODE")

@@ -1,0 +1,116 @@
+"""The filters of `ls`, which every command that selects runs takes too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from savethat.cli.session import Session, warn
+from savethat.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from savethat.catalog.filters import Filter
+    from savethat.catalog.row import Row
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--status", multiple=True, metavar="S", help="In this state (repeatable)."),
+    click.option("--completed", is_flag=True, help="Completed."),
+    click.option("--failed", is_flag=True, help="Failed, cancelled or lost."),
+    click.option("--running", is_flag=True, help="Running."),
+    click.option("--queued", is_flag=True, help="Queued."),
+    click.option("--last", metavar="AGE", help="Within 90 (minutes), 90m, 3h, 2d or 1w."),
+    click.option("--before", metavar="TIME", help="Before a time (ISO 8601) or an age (30d)."),
+    click.option("--after", metavar="TIME", help="At or after a time or an age."),
+    click.option("--node", multiple=True, help="Of this node, exactly (repeatable)."),
+    click.option("--arg", multiple=True, metavar="NAME=VALUE", help="With this argument."),
+    click.option("--tag", multiple=True, help="With this tag (repeatable)."),
+    click.option("--sweep", multiple=True, metavar="ID", help="Of this sweep."),
+    click.option(
+        "--user", multiple=True, metavar="NAME", help="Of this user; `all` for everybody."
+    ),
+)
+
+
+def filter_options(command: Command) -> Command:
+    """Adds the filters to a command, which takes them as `**filters` for `make_filter`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_filter(prefix: str, filters: dict[str, Any]) -> Filter:
+    """The filter that these options ask for.
+
+    Raises:
+        UsageError: a value of one is wrong.
+    """
+    from savethat.catalog.filters import Filter, parse_age, parse_status, parse_time, statuses
+
+    now = datetime.now(timezone.utc)
+    bounds = [parse_time(filters["after"], now)] if filters["after"] else []
+    if filters["last"]:
+        bounds.append(now - parse_age(filters["last"]))
+    return Filter(
+        prefix=prefix,
+        nodes=tuple(filters["node"]),
+        statuses=statuses(
+            map(parse_status, filters["status"]),
+            completed=filters["completed"],
+            failed=filters["failed"],
+            running=filters["running"],
+            queued=filters["queued"],
+        ),
+        after=max(bounds) if bounds else None,
+        before=parse_time(filters["before"], now) if filters["before"] else None,
+        args=tuple(map(_pair, filters["arg"])),
+        tags=tuple(filters["tag"]),
+        sweeps=tuple(filters["sweep"]),
+        users=tuple(filters["user"]),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--arg {text}: no value", f"write --arg {text}=VALUE")
+    return name, value
+
+
+def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) -> list[Row]:
+    """The runs that keys and filters name, oldest first.
+
+    Raises:
+        NotFoundError: a key names none, or several.
+        UsageError: neither a key nor a filter was given.
+    """
+    from savethat.catalog.filters import Filter, resolve
+    from savethat.run.key import parse_key
+
+    if list(keys) == ["-"]:
+        keys = sys.stdin.read().split()
+        if not keys:
+            return []
+    chosen = make_filter("", filters) if filters else Filter()
+    if not keys and not chosen:
+        raise UsageError("which run?", "give a KEY, `last` or a filter; savethat ls shows them")
+    if keys and all(parse_key(key) is not None for key in keys):
+        found = [(key, session.catalog.find(key)) for key in dict.fromkeys(keys)]
+        rows = [row for _, row in found if row is not None]
+        missing = [key for key, row in found if row is None]
+        if missing:
+            raise NotFoundError(f"there is no run {missing[0]}", "savethat ls")
+    else:
+        listing = session.catalog.list(node=chosen.class_name)
+        warn(listing.warnings)
+        rows = listing.rows
+        if keys:
+            rows = list({row.key: row for row in (resolve(rows, key) for key in keys)}.values())
+    if chosen.reads_args:
+        rows = [session.catalog.whole(row) for row in rows]
+    return [row for row in rows if chosen.matches(row)]

@@ -1,0 +1,77 @@
+"""What the commands of one call share: the project, opened when first asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import getpass
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from savethat.catalog.listing import Catalog
+    from savethat.config import Config
+
+
+@dataclasses.dataclass
+class Session:
+    """One call of the program.
+
+    Args:
+        project: as given with `--project`.
+        package, env_file: as `run_main` was given them.
+        debug: whether errors keep their traceback.
+    """
+
+    project: Path | None = None
+    package: str | None = None
+    env_file: Path | None = None
+    debug: bool = False
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The project's configuration.
+
+        Raises:
+            ConfigError: it is wrong.
+        """
+        from savethat.config import load
+
+        overrides = {"package": self.package} if self.package is not None else {}
+        return load(env_file=self.env_file, project=self.project, overrides=overrides)
+
+    @functools.cached_property
+    def python_path(self) -> list[str]:
+        """What makes the project importable; it is importable here from now on."""
+        from savethat.discovery import add_to_path
+
+        return add_to_path(self.config.root)
+
+    @functools.cached_property
+    def catalog(self) -> Catalog:
+        """The project's runs."""
+        from savethat.catalog import open_catalog
+
+        return open_catalog(self.config)
+
+    @property
+    def user(self) -> str:
+        """Who asks."""
+        return getpass.getuser()
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def talk(message: str) -> None:
+    """Says something to the user: on stderr, because stdout is for answers."""
+    click.echo(message, err=True)
+
+
+def warn(messages: Iterable[str]) -> None:
+    """Warns the user, a line a message."""
+    for message in messages:
+        talk(f"{click.style('warning:', fg='yellow')} {message}")

@@ -1,0 +1,143 @@
+"""Runs as a table: for a terminal with colours and fitted, for a pipe plain and whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from savethat.catalog.row import Row, flatten
+from savethat.errors import UsageError
+from savethat.run.status import Status
+
+if TYPE_CHECKING:
+    from savethat.remotes.base import Entry
+
+STYLES = {
+    Status.QUEUED: "cyan",
+    Status.RUNNING: "blue",
+    Status.COMPLETED: "green",
+    Status.FAILED: "red",
+    Status.CANCELLED: "yellow",
+    Status.LOST: "magenta",
+    Status.UNKNOWN: "bright_black",
+}
+
+
+def cells(row: Row) -> dict[str, Any]:
+    """Everything a run can be sorted and shown by: `ls --json`'s fields, `args.*`, `result.*`."""
+    data = row.to_json()
+    flat = dict(data)
+    for name in ("args", "result"):
+        if data[name] is not None:
+            flat |= flatten(data[name], name)
+    return flat
+
+
+def sort(rows: Iterable[Row], column: str) -> list[Row]:
+    """Rows by a column, `-column` for descending; rows without a value come last.
+
+    Raises:
+        UsageError: no row has such a column.
+    """
+    name = column.removeprefix("-")
+    keyed = [(cells(row), row) for row in rows]
+    if keyed and not any(name in cell for cell, _ in keyed):
+        known = sorted({known for cell, _ in keyed for known in cell})
+        raise UsageError(f"no run has a column {name}", f"one of {', '.join(known)}")
+    having = [(cell[name], row) for cell, row in keyed if cell.get(name) is not None]
+    # Values of one column may be of several types over a year of runs.
+    having.sort(key=lambda item: _sortable(item[0]), reverse=column.startswith("-"))
+    return [row for _, row in having] + [row for cell, row in keyed if cell.get(name) is None]
+
+
+def differing(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns of arguments that are not the same in all rows."""
+    flat = [flatten(row.args, "args") for row in rows]
+    names = dict.fromkeys(name for each in flat for name in each)
+    return tuple(name for name in names if len({repr(each.get(name)) for each in flat}) > 1)
+
+
+def show(rows: Sequence[Row], columns: Sequence[str], *, absolute: bool) -> None:
+    """Prints the table to stdout."""
+    header = ["key", "status", "reason", "when", "duration", "where", "size", *columns]
+    now = datetime.now(timezone.utc)
+    lines = [_line(row, columns, now, absolute=absolute) for row in rows]
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+        for line in (header, *lines):
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(name, no_wrap=name in ("key", "status"), overflow="fold")
+    for row, line in zip(rows, lines, strict=True):
+        table.add_row(
+            *(
+                Text(cell, style=STYLES[row.status] if name == "status" else "")
+                for name, cell in zip(header, line, strict=True)
+            )
+        )
+    Console(highlight=False).print(table)
+
+
+def show_files(key: str, entries: Iterable[Entry]) -> None:
+    """Prints a run's files, a line each."""
+    for entry in entries:
+        sys.stdout.write(f"{key}/{entry.name}  {size(entry.size)}\n")
+
+
+def size(count: int | None) -> str:
+    """Bytes as people read them: `3.2 MB`."""
+    if count is None:
+        return ""
+    from rich.filesize import decimal
+
+    return decimal(count)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them: `4 s`, `3 min`, `2.5 h`, `1.5 d`."""
+    if seconds is None:
+        return ""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _line(row: Row, columns: Sequence[str], now: datetime, *, absolute: bool) -> list[str]:
+    found = cells(row) if columns else {}
+    age = row.when.strftime("%Y-%m-%d %H:%M:%S") if absolute else _ago(now, row.when)
+    return [
+        row.key,
+        row.status.value,
+        row.reason + (" (not synced)" if row.synced is False else ""),
+        age,
+        duration(row.duration_s),
+        row.place.where,
+        size(row.bytes),
+        *(_cell(found.get(column)) for column in columns),
+    ]
+
+
+def _ago(now: datetime, when: datetime) -> str:
+    return f"{duration(max(0.0, (now - when).total_seconds()))} ago"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, (bool, int, float)):
+        return 0, float(value), ""
+    return 1, 0.0, str(value)

@@ -1,0 +1,1 @@
+"""Nodes that end in every way a node can end."""
