@@ -1,0 +1,28 @@
+"""A node's arguments: from a dataclass to a command line, to JSON, and back.
+
+Everything starts from the dataclass's fields and their resolved types; each type that can be saved
+is a `Kind` (kinds.py). Values given in a file and on the command line meet as one tree of typed
+values, from which the dataclass is built (codec.py).
+"""
+
+from __future__ import annotations
+
+from savethat.args.base import Args
+from savethat.args.codec import flat, from_json, to_json
+from savethat.args.helptext import format_help, wants_help
+from savethat.args.parser import parse, to_argv
+from savethat.args.schema import Field, flag_names, schema
+
+__all__ = [
+    "Args",
+    "Field",
+    "flag_names",
+    "flat",
+    "format_help",
+    "from_json",
+    "parse",
+    "schema",
+    "to_argv",
+    "to_json",
+    "wants_help",
+]
