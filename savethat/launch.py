@@ -21,7 +21,7 @@ from savethat.node import Node, dotted_name
 from savethat.remotes import open_remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.key import new_keys
-from savethat.run.layout import HIDDEN, launch_name
+from savethat.run.layout import launch_folder, launch_name
 from savethat.run.record import SLURM, Launch, Place, PlannedRun
 from savethat.worker.folder import RunFolder
 from savethat.worker.inline import Inline
@@ -125,7 +125,11 @@ def slurm_request(
     """
     from savethat.launchers import slurm
 
-    return slurm.make_request(config.slurm, preset=preset, flags=flags, sbatch=sbatch)
+    request = slurm.make_request(config.slurm, preset=preset, flags=flags, sbatch=sbatch)
+    if request.options.get("requeue"):
+        return request
+    # A job that SLURM starts again by itself would be a second attempt nobody asked for.
+    return dataclasses.replace(request, options={**request.options, "no-requeue": True})
 
 
 def slurm_script(config: Config, asked: Asked, request: Request) -> tuple[Launch, str]:
@@ -172,13 +176,8 @@ def submit_slurm(config: Config, asked: Asked, request: Request) -> tuple[Launch
     try:
         folder.mkdir(parents=True, exist_ok=True)
         Order(launch, config, _python_path(config), asked.argv).write(folder)
-        slurm.submit(
-            launch,
-            request,
-            command=slurm.worker_command(folder),
-            folder=folder,
-            chdir=config.root,
-        )
+        command = slurm.worker_command(folder)
+        slurm.submit(launch, request, command=command, folder=folder, chdir=config.root)
     except (SchedulerError, OSError):
         remote.delete([launch_name(launch.id)])
         shutil.rmtree(folder, ignore_errors=True)
@@ -206,7 +205,7 @@ def submit(node: Node[Any, Any], *, slurm: Mapping[str, Any], tags: Sequence[str
 
 def slurm_folder(config: Config, launch_id: str) -> Path:
     """Where a launch's order, batch script and job output lie, on the shared file system."""
-    return config.local_path / HIDDEN / "slurm" / launch_id
+    return config.local_path / launch_folder(launch_id)
 
 
 def describe(asked: Asked) -> str:

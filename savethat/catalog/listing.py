@@ -13,9 +13,17 @@ from savethat.errors import StorageError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import ENDINGS
-from savethat.run.record import Mark, Place
-from savethat.run.status import Answer, Job, NotAsked, State, read_status
+from savethat.run.layout import ENDINGS, launch_folder
+from savethat.run.record import SLURM, Mark, Place
+from savethat.run.status import (
+    Answer,
+    Job,
+    NoSuchJob,
+    NotAsked,
+    Phase,
+    State,
+    read_status,
+)
 
 
 @dataclasses.dataclass
@@ -121,7 +129,10 @@ class Catalog:
             ref = _open_ref(marks.seen.get(key), marks.planned.get(key))
             if ref is not None:
                 open_[key] = ref
-        answers = _answers(snapshots, list(open_.values()))
+        answers = {
+            ref: self._with_last_words(ref, answer)
+            for ref, answer in _answers(snapshots, list(open_.values())).items()
+        }
         now = self._now(bool(open_))
         rows = [
             _row(
@@ -139,6 +150,23 @@ class Catalog:
             if snapshot.warning and any(ref.place.scheduler == name for ref in open_.values())
         ]
         return Listing(rows, warnings, complete)
+
+    def _with_last_words(self, ref: JobRef, answer: Answer) -> Answer:
+        """The answer, with what a job that left no word of its own printed at last."""
+        if ref.place.scheduler != SLURM:
+            return answer
+        if isinstance(answer, Job) and (answer.phase is not Phase.OVER or answer.cancelled):
+            return answer
+        if isinstance(answer, NotAsked):
+            return answer
+        from savethat.launchers.slurm.output import last_words
+
+        words = last_words(self.home.root / launch_folder(ref.launch), ref.position)
+        if not words:
+            return answer
+        if isinstance(answer, NoSuchJob):
+            return NoSuchJob(words)
+        return dataclasses.replace(answer, reason=": ".join(filter(None, (answer.reason, words))))
 
     def _now(self, wanted: bool) -> float:
         return self.remote.now() if wanted else 0.0

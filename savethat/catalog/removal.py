@@ -13,7 +13,7 @@ from savethat.catalog.row import Row
 from savethat.errors import MissingError, RefusedError, SavethatError
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import HIDDEN, launch_name, marks_prefix
+from savethat.run.layout import launch_folder, launch_name, marks_prefix
 from savethat.run.record import Launch
 
 PARALLEL = 8
@@ -181,4 +181,6 @@ def _strike_from(remote: Remote, launch_id: str, keys: set[str]) -> None:
         remote.replace(name, json.dumps(record.to_json()).encode())
     else:
         remote.delete([name])
-        remote.delete_prefix(f"{HIDDEN}/slurm/{launch_id}/")
+        # Orders and job output never leave the shared file system.
+        if isinstance(remote, DirectoryRemote):
+            remote.delete_prefix(f"{launch_folder(launch_id)}/")

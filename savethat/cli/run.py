@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savethat.cli.session import Session, talk, warn
-from savethat.errors import RunFailedError, UsageError
+from savethat.errors import ArgumentError, RunFailedError, UsageError
 
 if TYPE_CHECKING:
     from savethat.launch import Asked
@@ -191,7 +191,10 @@ def _parse(cls: Any, node_args: Sequence[str], config_file: Path | None, ctx: cl
                 f"{option} is an option of savethat's, not of {cls.__name__}",
                 f"put it before the node: {ctx.command_path} {option} … {cls.__name__} …",
             )
-    return args.parse(kind, node_args, base=base)
+    try:
+        return args.parse(kind, node_args, base=base)
+    except ArgumentError as error:
+        raise ArgumentError(error.message, error.hint.replace("NODE", cls.__name__)) from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def schedulers() -> Mapping[str, Scheduler]:
     """All schedulers this machine may ask, by the name a run's place gives."""
     from savethat.launchers.foreground import Foreground
-    from savethat.run.record import FOREGROUND
+    from savethat.launchers.slurm.queue import Slurm
+    from savethat.run.record import FOREGROUND, SLURM
 
-    return {FOREGROUND: Foreground()}
+    return {FOREGROUND: Foreground(), SLURM: Slurm()}

@@ -73,6 +73,11 @@ def launch_name(launch_id: str) -> str:
     return f"{LAUNCHES}{launch_id}.json"
 
 
+def launch_folder(launch_id: str) -> str:
+    """Where a launch's order, batch script and job output lie, below `local_path`."""
+    return f"{HIDDEN}/slurm/{launch_id}"
+
+
 def parse_launch_name(name: str) -> str | None:
     """The launch id in a name, or None where it is not a launch record's name."""
     match = _LAUNCH_NAME.fullmatch(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from savethat.config import credentials
 from savethat.errors import SavethatError
 from savethat.launchers.foreground import this_process
+from savethat.launchers.slurm.output import job_output
 from savethat.run.record import SLURM, Place
 from savethat.worker.folder import RunFolder
 from savethat.worker.order import Order
@@ -36,7 +37,7 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
         credentials(order.config) if order.config.b2 else None,
         published=True,
         deadline=float(end) if end else None,
-        batch_log=_batch_log(path.parent, environ),
+        batch_log=job_output(path.parent, place.job_id),
     )
     outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
     reason = f": {outcome.ending.reason}" if outcome.ending.reason else ""
@@ -69,13 +70,6 @@ def _requeued(order: Order, position: int, restarts: int) -> Order:
     runs = list(order.launch.runs)
     runs[position] = dataclasses.replace(runs[position], attempt=runs[position].attempt + restarts)
     return dataclasses.replace(order, launch=dataclasses.replace(order.launch, runs=tuple(runs)))
-
-
-def _batch_log(folder: Path, environ: dict[str, str]) -> Path | None:
-    from savethat.launchers.slurm import job_output
-
-    job_id = environ.get("SLURM_JOB_ID")
-    return job_output(folder, environ) if job_id else None
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ import signal
 import threading
 import time
 
-from savethat.errors import SavethatError, StorageError
+from savethat.errors import StorageError
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import launch_name, marks_prefix
 from savethat.run.record import Launch, Mark
 from savethat.run.status import stale_after
 from savethat.worker.carry import CarryOut
+from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
 from savethat.worker.journal import Journal
 from savethat.worker.ledger import Ledger, RemovedError, publish
@@ -87,7 +88,8 @@ class Keeper(threading.Thread):
                 self._journal.event(f"{error.message}: ending the node", "WARNING", show=True)
                 self._signals.inject(signal.SIGTERM)
                 return
-            except StorageError as error:
+            # A fault of ours, too, must not keep the run's end from being stored.
+            except Exception as error:
                 self._tell(error)
             self._over.wait(self._mark.heartbeat)
 
@@ -107,11 +109,12 @@ class Keeper(threading.Thread):
             self._next_carry = self._touched + self._sync_every
             self._carry.carry()
 
-    def _tell(self, error: SavethatError) -> None:
+    def _tell(self, error: Exception) -> None:
         # Once a cause: an outage of hours is not worth a line a minute.
-        if error.message != self._told:
-            self._told = error.message
-            self._journal.event(f"cannot store the run yet: {error.message}", "WARNING", show=True)
+        why = error.message if isinstance(error, StorageError) else one_line(error)
+        if why != self._told:
+            self._told = why
+            self._journal.event(f"cannot store the run yet: {why}", "WARNING", show=True)
 
     def announce(self) -> None:
         """Shows the run on this machine at once, before the remote has been reached."""
@@ -137,11 +140,12 @@ class Keeper(threading.Thread):
             self._store(ending)
         except RemovedError:
             raise
-        except (StorageError, KeyboardInterrupt) as error:
+        # Whatever went wrong, the home is tried before anything is given up.
+        except (Exception, KeyboardInterrupt) as error:
             if self._remote is self._home:
                 raise
             self._keep_at_home(ending)
-            self.trouble = getattr(error, "message", "interrupted")
+            self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
             return False
         if self._remote is not self._home:
             self._home.delete([launch_name(self._launch.id)])

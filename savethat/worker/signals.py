@@ -33,8 +33,9 @@ class Signals:
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
             for number in (*STOPS, WARNING):
-                # nohup's choice stands: a run started under it survives the logout.
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                # nohup's choice stands: a run started under it survives the logout. The batch
+                # script ignores the warning only until there is someone to hear it.
+                if number == WARNING or signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._arrive)
         return self
 

@@ -64,6 +64,16 @@ def call(command: Sequence[str], *, timeout: float = ASK_TIMEOUT) -> str:
     return done.stdout.decode(errors="replace")
 
 
+def require_sbatch() -> None:
+    """Sees to it that jobs can be submitted from this machine.
+
+    Raises:
+        SchedulerError: there is no sbatch.
+    """
+    if not installed("sbatch"):
+        raise no_program("sbatch")
+
+
 def no_program(program: str) -> SchedulerError:
     """The error for a machine without SLURM."""
     return SchedulerError(
@@ -78,8 +88,11 @@ def own_words(text: str) -> str:
     return "; ".join([line for line in dict.fromkeys(lines) if line][-3:])
 
 
-def cluster_name() -> str:
+def cluster_name(*, default: str | None = None) -> str:
     """The name of the cluster this machine belongs to, as SLURM has it.
+
+    Args:
+        default: the name where this machine has no SLURM; None: that is an error.
 
     Raises:
         SchedulerError: this machine has no SLURM, or it did not answer.
@@ -87,6 +100,8 @@ def cluster_name() -> str:
     if name := os.environ.get("SLURM_CLUSTER_NAME"):
         return name
     if not installed("scontrol"):
+        if default is not None:
+            return default
         raise no_program("scontrol")
     conf = Path(os.environ.get("SLURM_CONF") or _DEFAULT_CONF)
     try:

@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def output_pattern(folder: Path, *, array: bool) -> str:
-    """sbatch's `--output` for jobs of a launch: one file a job, in the launch's folder."""
+    """The `--output` for jobs of a launch: one file a job, in the launch's folder."""
     # SLURM reads % as the start of a field.
     stem = str(folder).replace("%", "%%")
     return f"{stem}/slurm-%A_%a.log" if array else f"{stem}/slurm-%j.log"

@@ -10,7 +10,7 @@ from savethat.run.status import Job, NotAsked, Phase
 
 
 class Meaning(NamedTuple):
-    """What a state means: phase, reason (empty: SLURM's own is shown), and whether someone did it."""
+    """A state's phase, its reason (empty: SLURM's own is shown), and whether someone did it."""
 
     phase: Phase
     reason: str = ""
@@ -22,6 +22,7 @@ STATES: dict[str, Meaning] = {
     "PENDING": Meaning(Phase.PENDING),
     "REQUEUED": Meaning(Phase.PENDING, "requeued"),
     "REQUEUE_FED": Meaning(Phase.PENDING, "requeued"),
+    "EXPEDITING": Meaning(Phase.PENDING, "requeued"),
     "REQUEUE_HOLD": Meaning(Phase.PENDING, "requeued and held"),
     "RESV_DEL_HOLD": Meaning(Phase.PENDING, "held: its reservation is gone"),
     "SPECIAL_EXIT": Meaning(Phase.PENDING, "requeued and held: special exit"),
@@ -44,7 +45,6 @@ STATES: dict[str, Meaning] = {
     "RECONFIG_FAIL": Meaning(Phase.OVER, "node failed to be reconfigured"),
     "DEADLINE": Meaning(Phase.OVER, "deadline passed"),
     "PREEMPTED": Meaning(Phase.OVER, "preempted"),
-    "EXPEDITING": Meaning(Phase.PENDING, "requeued"),
     "REVOKED": Meaning(Phase.OVER, "moved to another cluster"),
 }
 

@@ -1,0 +1,59 @@
+# Every target sets up what it needs from a fresh clone; `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The interpreter of a new .venv: the newest supported one that is found.
+PYTHON ?= $(shell tests/install/python.sh)
+# More for pytest: make test-fast PYTEST='-k status -x'
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
+
+venv: $(VENV)/.stamp ## a virtual environment in .venv, with this checkout and its tools
+
+$(VENV)/.stamp: pyproject.toml
+	@test -n "$(PYTHON)"
+	tests/install/venv.sh $(VENV) $(PYTHON)
+	@touch $@
+
+lint: venv ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: venv ## rewrites the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: venv ## all tests, on a real SLURM where this machine can have one
+	tests/install/rclone.sh
+	tests/slurm/with.sh $(BIN)/pytest $(PYTEST)
+
+test-fast: venv ## all tests but those that need SLURM
+	$(BIN)/pytest -m 'not slurm' $(PYTEST)
+
+test-all-pythons: ## test-fast on every supported Python that is found
+	@for version in 3.10 3.11 3.12 3.13; do \
+	  python=$$(tests/install/python.sh $$version 2>/dev/null) || { echo "=== Python $$version: not found"; continue; }; \
+	  echo "=== Python $$version: $$python"; \
+	  $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python test-fast || failed="$$failed $$version"; \
+	done; \
+	test -z "$$failed" || { echo "=== failed on$$failed"; exit 1; }
+
+demo: venv ## a new project, a few runs of it, and the list of them
+	PATH="$(CURDIR)/$(BIN):$$PATH" docs/demo.sh
+
+slurm-up: ## a real SLURM on this machine, until slurm-down
+	@tests/slurm/up.sh
+
+slurm-down: ## ends it
+	@tests/slurm/down.sh
+
+clean: ## removes environments, caches and builds from the checkout
+	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

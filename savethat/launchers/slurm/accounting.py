@@ -1,0 +1,176 @@
+"""What SLURM's accounting says of jobs the controller no longer knows. It is optional."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from savethat.errors import SchedulerError
+from savethat.launchers.slurm import commands, shared
+from savethat.launchers.slurm.states import read_state
+from savethat.run.key import parse_key
+from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
+
+# A launch, and a position in it.
+Task = tuple[str, int]
+
+# More names than this make a longer question than all of the user's jobs are an answer.
+_MOST_NAMES = 200
+_SLACK = 86_400.0
+_LONG_AGO = 90 * 86_400.0
+# The name goes last: a job that is not ours may have any.
+_FIELDS = "JobID,State,ExitCode,Submit,NodeList,JobName"
+_JOB_ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,:-]+)(?:%\d+)?\]))?")
+_KEPT = 5_000
+
+
+def look_up(tasks: Sequence[Task], *, cluster: str, asked: float, max_age: float) -> list[Answer]:
+    """The accounting's word on each task, with one sacct for all; NoSuchJob where it has none.
+
+    Args:
+        tasks: what squeue did not know.
+        cluster: this machine's.
+        asked: when squeue was asked, seconds since the epoch.
+        max_age: for how many seconds "no such job" is good. That a job is over is good for ever.
+    """
+    file = f"sacct-{cluster}-{os.getuid()}.json"
+    known = _read(file)
+    current = {
+        task: entry for task in tasks if (entry := known.get(_name(task))) and _good(entry, max_age)
+    }
+    missing = [task for task in tasks if task not in current]
+    if missing and commands.installed("sacct"):
+        at = time.time()
+        found = _ask(missing, asked)
+        current |= {task: _Entry(at, found.get(task)) for task in missing}
+        _write(file, {**known, **{_name(task): current[task] for task in missing}})
+    return [_answer(current[task].job if task in current else None) for task in tasks]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """A row of sacct for one task."""
+
+    job_id: str
+    state: str
+    exit_code: str
+    submitted: float
+    host: str
+
+    def job(self) -> Job | NotAsked:
+        return read_state(self.state, exit_code=self.exit_code, job_id=self.job_id, host=self.host)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """What sacct said of one task, and when; None: it knows no such job."""
+
+    at: float
+    job: _Row | None
+
+
+def _answer(row: _Row | None) -> Answer:
+    return NoSuchJob() if row is None else row.job()
+
+
+def _ask(tasks: Sequence[Task], asked: float) -> dict[Task, _Row]:
+    names = {launch for launch, _ in tasks}
+    command = ["sacct", "-n", "-P", "-X", "-u", str(os.getuid()), "-o", _FIELDS]
+    command += ["-S", _local_time(min(map(_launched, names)))]
+    if len(names) <= _MOST_NAMES:
+        command += ["--name", ",".join(sorted(names))]
+    try:
+        lines = commands.call(command).splitlines()
+    except SchedulerError:
+        # Accounting is optional; squeue has answered that there is no such job.
+        return {}
+    found: dict[Task, _Row] = {}
+    for line in lines:
+        for task, row in _rows(line):
+            if task[0] not in names or _contradicts(row, asked):
+                continue
+            # A name that occurs twice was submitted twice: the later one counts.
+            if task not in found or found[task].submitted <= row.submitted:
+                found[task] = row
+    return found
+
+
+def _rows(line: str) -> Iterator[tuple[Task, _Row]]:
+    """A line of sacct for each task it is about."""
+    fields = line.split("|", 5)
+    match = _JOB_ID.fullmatch(fields[0])
+    if len(fields) < 6 or match is None:
+        return
+    _, state, exit_code, submit, host, name = fields
+    try:
+        submitted = float(submit)
+    except ValueError:
+        submitted = 0.0
+    positions = list(_expand(match[3])) if match[3] else [int(match[2] or 0)]
+    for position in positions:
+        job_id = f"{match[1]}_{position}" if match[2] or match[3] else match[1]
+        yield (name, position), _Row(job_id, state, exit_code, submitted, host)
+
+
+def _expand(ranges: str) -> Iterator[int]:
+    """The positions in `0-3,7,10-20:2`."""
+    for part in ranges.split(","):
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        yield from range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def _contradicts(row: _Row, asked: float) -> bool:
+    """Whether accounting calls a job alive that the controller had already forgotten."""
+    job = row.job()
+    return isinstance(job, Job) and job.phase is not Phase.OVER and row.submitted < asked - 1
+
+
+def _launched(launch: str) -> float:
+    parts = parse_key(launch.partition(".")[0])
+    # A day for clocks, time zones and whatever else; sites bound how far back they search.
+    return parts.time.timestamp() - _SLACK if parts else time.time() - _LONG_AGO
+
+
+def _local_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _name(task: Task) -> str:
+    return f"{task[0]}[{task[1]}]"
+
+
+def _good(entry: _Entry, max_age: float) -> bool:
+    if entry.job is not None:
+        job = entry.job.job()
+        return isinstance(job, Job) and job.phase is Phase.OVER
+    return entry.at >= shared.forgotten_at() and shared.is_current(
+        entry.at, now=time.time(), max_age=max_age
+    )
+
+
+def _read(file: str) -> dict[str, _Entry]:
+    content = shared.read(file)
+    entries = {}
+    for name, value in content.items() if isinstance(content, dict) else ():
+        try:
+            at, row = value
+            entries[name] = _Entry(float(at), None if row is None else _Row(*row))
+        except (TypeError, ValueError):
+            continue
+    return entries
+
+
+def _write(file: str, entries: dict[str, _Entry]) -> None:
+    latest = sorted(entries.items(), key=lambda item: item[1].at)[-_KEPT:]
+    shared.write(
+        file,
+        {
+            name: [entry.at, None if entry.job is None else list(dataclasses.astuple(entry.job))]
+            for name, entry in latest
+        },
+    )

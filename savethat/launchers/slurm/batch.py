@@ -1,0 +1,148 @@
+"""Batch scripts, and their submission: the one home of submitit.
+
+Importing submitit takes 0.2 s: import this module only where something is submitted.
+
+submitit writes the script, calls sbatch and reads the job's id. The job runs savethat's worker by
+its command line; nothing is pickled. What is used of submitit beside its public names is in
+`Batch` alone, and `tests/launchers/test_batch.py` notices when it moves.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+from savethat.errors import SchedulerError
+from savethat.launchers.slurm import commands, shared
+from savethat.launchers.slurm.options import Request
+from savethat.launchers.slurm.output import output_pattern
+from savethat.run.record import Launch
+
+# A busy controller makes sbatch wait; what it has accepted by then is found by the job's name.
+SUBMIT_TIMEOUT = 120
+
+_JOB_ID = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)
+# The warning ahead of the time limit may come before the worker is ready for it (SLURM's timer is
+# up to 60 s early), and would end the shell or a starting Python; whoever installs a handler for
+# it gets it.
+_IGNORE_WARNING = "trap '' USR2"
+# All that sbatch says goes to one stream: submitit would print stderr to ours. `timeout` is part
+# of coreutils, which every machine with SLURM has.
+_SBATCH = f'exec timeout {SUBMIT_TIMEOUT} sbatch --parsable "$1" 2>&1'
+_TIMED_OUT = 124
+
+
+class Batch(submitit.SlurmExecutor):
+    """The batch of a launch's jobs: submitit's executor with our command instead of pickles.
+
+    Args:
+        launch: its id is the job's name; more than one run make an array, in order.
+        request: the resources.
+        folder: where the script and what the jobs print are kept, on the shared file system.
+        chdir: where the jobs start.
+        max_parallel: the most tasks of the array at a time; None: SLURM's choice.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        request: Request,
+        folder: Path,
+        chdir: Path,
+        max_parallel: int | None,
+    ) -> None:
+        super().__init__(folder)
+        array = len(launch.runs) > 1
+        options: dict[str, Any] = {
+            **request.options,
+            "chdir": str(chdir),
+            "output": output_pattern(self.folder, array=array),
+            "signal": request.signal,
+        }
+        if array:
+            last = len(launch.runs) - 1
+            options["array"] = f"0-{last}" + (f"%{max_parallel}" if max_parallel else "")
+        self.update_parameters(
+            job_name=launch.id,
+            # submitit's defaults for these would overrule the site's.
+            time=None,
+            nodes=None,
+            wckey=None,
+            stderr_to_stdout=True,
+            setup=[_IGNORE_WARNING, *request.setup],
+            use_srun=False,
+            additional_parameters=options,
+        )
+
+    @classmethod
+    def affinity(cls) -> int:
+        """Available: a dry run needs no SLURM, and who submits has looked for sbatch."""
+        return 2
+
+    def text(self, command: Sequence[str]) -> str:
+        """The batch script; `exec`, so that the job's signals reach the worker itself."""
+        return str(self._make_submission_file_text(f"exec {shlex.join(command)}", ""))
+
+    def send(self, command: Sequence[str]) -> str:
+        """Hands the script to sbatch; returns the job's id.
+
+        Raises:
+            SchedulerError: sbatch refused it, or did not answer in time. Nothing is left behind.
+        """
+        made = not self.folder.exists()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._sbatch(command)
+        except SchedulerError:
+            if made:
+                self.folder.rmdir()
+            raise
+        finally:
+            # sbatch may have accepted the job before it failed.
+            shared.forget_answers()
+
+    def _sbatch(self, command: Sequence[str]) -> str:
+        before = set(self.folder.iterdir())
+        try:
+            job = self._submit_command(f"exec {shlex.join(command)}")
+        except FailedJobError as error:
+            raise _refused(error) from error
+        except FailedSubmissionError as error:
+            raise SchedulerError(f"sbatch named no job: {error}", "see squeue --me") from error
+        finally:
+            for path in set(self.folder.iterdir()) - before:
+                # The script under its first name: left by a failure, or a link to its final one.
+                if path.name.startswith(".submission_file_"):
+                    path.unlink()
+        return str(job.job_id)
+
+    def _num_tasks(self) -> int:
+        return 1
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return ["/bin/sh", "-c", _SBATCH, "sbatch", str(submission_file_path)]
+
+    @staticmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:
+        text = string if isinstance(string, str) else string.decode(errors="replace")
+        match = _JOB_ID.search(text)
+        if match is None:
+            raise FailedSubmissionError(text.strip() or "it printed nothing")
+        return match[1]
+
+
+def _refused(error: FailedJobError) -> SchedulerError:
+    cause = error.__cause__
+    output = getattr(cause, "output", None) or ""
+    if getattr(cause, "returncode", None) == _TIMED_OUT:
+        return SchedulerError(
+            f"sbatch did not answer within {SUBMIT_TIMEOUT} s", "see whether sinfo answers"
+        )
+    words = commands.own_words(output) or "it gave no reason"
+    return SchedulerError(f"sbatch refused the job: {words}", "correct the options; see man sbatch")

@@ -1,0 +1,55 @@
+"""Fixtures of tests that talk to B2: one server process for all, a fresh prefix for each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from savethat.remotes.b2 import B2Remote
+from tests.b2server.client import B2Server
+
+# The least B2 allows: several parts in a test at no great size.
+PART_SIZE = 5_000_000
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def b2_server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[B2Server]:
+    size = str(PART_SIZE)
+    server = B2Server.start(
+        tmp_path_factory.mktemp("b2server"),
+        options=("--part-size", size, "--min-part-size", size),
+    )
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def b2_server(b2_server_process: B2Server) -> Iterator[B2Server]:
+    """The server, without faults and delays left over from another test."""
+    yield b2_server_process
+    b2_server_process.faults()
+    b2_server_process.config(latency_ms=0, token_ttl=86400)
+
+
+@pytest.fixture
+def b2_prefix() -> str:
+    """A folder in the bucket that no other test uses."""
+    return f"test-{next(_numbers)}"
+
+
+@pytest.fixture
+def b2_remote(b2_server: B2Server, b2_prefix: str) -> B2Remote:
+    return remote_at(b2_server, b2_prefix)
+
+
+def remote_at(server: B2Server, prefix: str, bucket: str | None = None) -> B2Remote:
+    return B2Remote(bucket or server.bucket, prefix, server.url, server.key_id, server.key)
+
+
+def stored(server: B2Server, prefix: str) -> dict[str, str]:
+    """What the server holds below `prefix`: names and SHA-1s."""
+    return {file["fileName"]: file["contentSha1"] for file in server.files(f"{prefix}/")}
