@@ -25,8 +25,12 @@ LAYERS = [
 ]
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
-# The face's convenience: a node starts its own run.
-REACHES_UP = {("savethat.node", "savethat.launch")}
+# The face's convenience: a node starts its own run, a storage lists runs.
+REACHES_UP = {
+    ("savethat.node", "savethat.launch"),
+    ("savethat.storage", "savethat.catalog"),
+    ("savethat.storage", "savethat.catalog.run"),
+}
 
 HOMES = {
     "b2sdk": "savethat.remotes",

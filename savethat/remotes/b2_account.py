@@ -13,7 +13,7 @@ from typing import Any
 from b2sdk import v2
 from b2sdk.v2 import exception as b2
 
-import savethat
+from savethat import __version__
 from savethat.config.credentials import Credentials
 from savethat.errors import DeniedError, StorageError
 from savethat.remotes.b2_errors import translated
@@ -66,7 +66,7 @@ class Account:
                 http_session_factory=lambda: self.session,
                 # Ages are taken by the server's clock: a wrong one here is no reason to stop.
                 install_clock_skew_hook=False,
-                user_agent_append=f"savethat/{savethat.__version__}",
+                user_agent_append=f"savethat/{__version__}",
             ),
         )
         with translated(store):

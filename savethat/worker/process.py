@@ -51,7 +51,7 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(errand_read, events_write),
-                env=_environment(),
+                env=open_environment(),
                 start_new_session=True,
             )
         finally:
@@ -186,7 +186,8 @@ def _ending(code: int, outcome: _Outcome, stopped_by: signal.Signals | None) -> 
     return Ending("failed", f"exit code {code}")
 
 
-def _environment() -> dict[str, str]:
+def open_environment() -> dict[str, str]:
+    """This process's environment without its secrets, for the processes it starts."""
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     # What a node prints is seen when it prints it.
     environment["PYTHONUNBUFFERED"] = "1"

@@ -22,6 +22,7 @@ from savethat.worker.journal import Journal, Terminal
 from savethat.worker.keeper import Keeper
 from savethat.worker.ledger import RemovedError
 from savethat.worker.order import Order, write_aside
+from savethat.worker.process import open_environment
 from savethat.worker.signals import Signals
 
 # A heartbeat costs two free calls; a rarer carry-out does not make it rarer than this.
@@ -188,6 +189,7 @@ def _gather_provenance(
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=open_environment(),
         start_new_session=True,
     )
     assert process.stdin is not None
