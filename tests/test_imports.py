@@ -104,7 +104,7 @@ def absolute(source: str, node: ast.ImportFrom) -> str:
 
 
 def room(module: str) -> str:
-    return (module.split(".") + ["__init__"])[1]
+    return ([*module.split("."), "__init__"])[1]
 
 
 def is_within(module: str, home: str) -> bool:

@@ -31,6 +31,11 @@ def remote(b2_remote: B2Remote) -> Remote:
     return b2_remote
 
 
+def calls(server: B2Server) -> dict[str, int]:
+    """How often each call was made since the last reset."""
+    return {name: count["count"] for name, count in server.stats()["calls"].items()}
+
+
 class TestB2(RemoteContract):
     pass
 
@@ -69,7 +74,7 @@ def test_thousands_of_names_take_one_listing(
     b2_server.reset_stats()
     names = [entry.name for entry in b2_remote.list("index/")]
     assert names == [f"index/{i:06d}" for i in range(10_001)]
-    assert b2_server.stats()["calls"] == {"b2_list_file_names": 2}
+    assert calls(b2_server) == {"b2_list_file_names": 2}
 
 
 def test_folders_jump_over_what_they_hold(
@@ -83,7 +88,7 @@ def test_folders_jump_over_what_they_hold(
     b2_server.reset_stats()
     folders = list(b2_remote.folders())
     assert folders == ["a", "b", *(f"small-{i:02d}" for i in range(30))]
-    assert b2_server.stats()["calls"]["b2_list_file_names"] <= 4
+    assert calls(b2_server)["b2_list_file_names"] <= 4
 
 
 def test_what_others_hid_is_not_listed(
@@ -135,7 +140,7 @@ def test_names_far_apart_and_with_many_versions_are_deleted(
     b2_remote.check()
     b2_server.reset_stats()
     assert b2_remote.delete([*wanted, "missing", "zzz"]).versions == len(wanted) + 3
-    assert b2_server.stats()["calls"]["b2_list_file_versions"] <= 5
+    assert calls(b2_server)["b2_list_file_versions"] <= 5
     assert len(b2_server.files(f"{b2_prefix}/")) == 3_000 - len(wanted)
 
 
@@ -220,7 +225,7 @@ def test_names_b2_cannot_hold_are_refused_before_any_call(b2_server: B2Server, n
     for call in (lambda: remote.put(name, b""), lambda: remote.read(name)):
         with pytest.raises(StorageError, match="cannot be stored under this name"):
             call()
-    assert b2_server.stats()["calls"] == {}
+    assert calls(b2_server) == {}
 
 
 # ---- downloads
@@ -272,7 +277,7 @@ def test_many_threads_authorize_once(b2_remote: B2Remote, b2_server: B2Server) -
     for thread in threads:
         thread.join()
     assert len(list(b2_remote.list())) == 12
-    assert b2_server.stats()["calls"]["b2_authorize_account"] == 1
+    assert calls(b2_server)["b2_authorize_account"] == 1
 
 
 def test_an_expired_authorization_is_renewed(b2_remote: B2Remote, b2_server: B2Server) -> None:
@@ -429,7 +434,8 @@ def test_every_error_of_b2sdk_becomes_ours() -> None:
     from savethat.remotes.b2_errors import TABLE, translate
 
     public = dict(inspect.getmembers(b2, inspect.isclass)).values()
-    kinds = [kind for kind in public if issubclass(kind, b2.B2Error)]
+    # DestFileNewer is the Synchronizer's, which is not used, and is made of its own paths.
+    kinds = [k for k in public if issubclass(k, b2.B2Error) and k is not b2.DestFileNewer]
     assert len(kinds) > 50
     for kind in (*kinds, requests.ConnectionError, requests.Timeout, requests.TooManyRedirects):
         ours = translate(_made(kind), "bucket b with key k", "name")
