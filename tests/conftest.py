@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.program import STARTED
+
 pytest_plugins = ["tests.b2_fixtures"]
+
+# A runner that was itself started in the background hands on ignored signals, which programs
+# respect, as they do nohup's: the tests send them and expect an effect.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 FORBID_SKIPS = bool(os.environ.get("SAVETHAT_FORBID_SKIPS"))
 LAB = Path(os.environ.get("SAVETHAT_SLURM_LAB") or "/tmp/savethat-slurm-lab")
@@ -61,6 +70,15 @@ def user_environment(
     env = request.getfixturevalue("slurm") if needs_slurm else {"SLURM_CONF": str(home / "none")}
     for name, value in env.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def no_program_outlives_its_test() -> Iterator[None]:
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.communicate()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by the markers

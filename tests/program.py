@@ -15,6 +15,7 @@ from typing import Any
 
 SAMPLE = Path(__file__).parent / "sample"
 PATIENCE = 120.0
+STARTED: list[subprocess.Popen[str]] = []
 
 
 @dataclasses.dataclass
@@ -49,9 +50,9 @@ class Project:
         """The default local_path."""
         return self.root / "data_storage"
 
-    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
-        """The program, started."""
-        return subprocess.Popen(
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """The program, started; it does not outlive its test."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "savethat", *args],
             cwd=self.root,
             env=self.env,
@@ -59,8 +60,9 @@ class Project:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **options,
         )
+        STARTED.append(process)
+        return process
 
     def run(
         self, *args: str, code: int | None = 0, stdin: str = ""

@@ -282,6 +282,10 @@ class DirectoryRemote(Remote):
             path.unlink()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except (IsADirectoryError, PermissionError):  # macOS calls a folder the latter
+            if path.is_dir():
+                return None
+            raise
         if prune:
             self._prune(path.parent)
         return size

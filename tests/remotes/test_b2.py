@@ -453,6 +453,9 @@ def _made(kind: type[Exception]) -> Exception:
         "exception_info_list": [],
         "content": b"",
         "size": 1,
+        "content_length": 1,
+        "bytes_read": 1,
+        "file_size": 2,
         "range_": (0, 1),
     }
     return kind(*(known.get(name, 1 if "second" in name else name) for name in names))

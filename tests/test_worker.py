@@ -1,0 +1,153 @@
+"""The worker's parts: carry-out, journal, results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from savethat.errors import SavethatError
+from savethat.logs import now_line
+from savethat.remotes.base import Remote
+from savethat.remotes.directory import DirectoryRemote
+from savethat.worker.carry import CarryOut
+from savethat.worker.journal import Journal
+from savethat.worker.result import save_result, scalars
+
+KEY = "FitOLS_2026-11-23T08-05-52_k3x9w2pq"
+
+
+@pytest.fixture(params=["directory", "b2"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Remote:
+    if request.param == "b2":
+        found: Remote = request.getfixturevalue("b2_remote")
+        return found
+    return DirectoryRemote(tmp_path / "remote")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "scratch"
+    path.mkdir()
+    return path
+
+
+def content(remote: Remote) -> dict[str, bytes]:
+    return {entry.name.removeprefix(f"{KEY}/"): remote.read(entry.name) for entry in remote.list()}
+
+
+def test_carry_out_mirrors_the_folder_and_keeps_one_version(
+    folder: Path, tmp_path: Path, remote: Remote
+) -> None:
+    journal = Journal(tmp_path)
+    carry = CarryOut(folder, remote, KEY, journal)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "a").write_text("1")
+    (folder / "b").write_text("2")
+    carry.carry()
+    assert content(remote) == {"deep/a": b"1", "b": b"2"}
+    (folder / "deep" / "a").write_text("11")
+    (folder / "b").unlink()
+    (folder / "c").write_text("3")
+    carry.carry()
+    carry.carry()
+    journal.close()
+    assert content(remote) == {"deep/a": b"11", "c": b"3"}
+    assert remote.left("").versions == 2
+
+
+def test_a_file_of_the_same_size_and_time_but_another_inode_is_sent_again(
+    folder: Path, tmp_path: Path, remote: Remote
+) -> None:
+    journal = Journal(tmp_path)
+    carry = CarryOut(folder, remote, KEY, journal)
+    (folder / "a").write_text("old")
+    carry.carry()
+    stat = (folder / "a").stat()
+    (folder / "new").write_text("new")
+    os.utime(folder / "new", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (folder / "new").replace(folder / "a")
+    carry.carry()
+    journal.close()
+    assert content(remote) == {"a": b"new"}
+
+
+def test_what_is_left_out_is_said_once(folder: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    carry = CarryOut(folder, DirectoryRemote(tmp_path / "remote"), KEY, journal)
+    (folder / "link").symlink_to("/etc/hostname")
+    carry.carry()
+    carry.carry()
+    journal.close()
+    assert (tmp_path / "output.log").read_text().count("link") == 2  # in one line
+
+
+def test_the_journal_completes_lines_and_keeps_the_last_state_of_a_progress_bar(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path)
+    journal.stream("stdout", b"hel")
+    journal.stream("stdout", "lö\n".encode()[:3])
+    journal.stream("stdout", "lö\n".encode()[3:])
+    journal.stream("stderr", b" 10%\r 50%\r100%\n")
+    journal.line(now_line("logger", "said", "INFO"))
+    journal.stream("stdout", b"unfinished")
+    journal.close()
+    lines = [json.loads(line) for line in (tmp_path / "output.jsonl").read_text().splitlines()]
+    assert [(line["source"], line["message"]) for line in lines] == [
+        ("stdout", "hellö"),
+        ("stderr", "100%"),
+        ("logger", "said"),
+        ("stdout", "unfinished"),
+    ]
+
+
+@dataclasses.dataclass
+class Fit:
+    mse: float
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("value", "as_json", "expected"),
+    [
+        ({"mse": 0.1, "n": 3}, {"mse": 0.1, "n": 3}, {"mse": 0.1, "n": 3}),
+        ({"a": {"b": 1}}, {"a": {"b": 1}}, {"a.b": 1}),
+        (0.5, 0.5, {"value": 0.5}),
+        (None, None, {"value": None}),
+        ([1, 2], [1, 2], {}),
+        ({"mse": math.nan}, {"mse": "nan"}, {"mse": "nan"}),
+        ({"x": np.float32(0.5), "n": np.int64(3)}, {"x": 0.5, "n": 3}, {"x": 0.5, "n": 3}),
+        (Fit(0.1, "ols"), {"mse": 0.1, "name": "ols"}, {"mse": 0.1, "name": "ols"}),
+    ],
+)
+def test_results_are_pickled_and_written_as_json_where_the_value_allows(
+    folder: Path, value: Any, as_json: Any, expected: dict[str, Any]
+) -> None:
+    assert save_result(value, folder) == expected
+    assert json.loads((folder / "results.json").read_text()) == as_json
+    assert (folder / "results.pickle").exists()
+
+
+def test_a_result_without_json_has_no_results_json(folder: Path) -> None:
+    assert save_result({"array": np.zeros(3), "mse": 1.0}, folder) == {"mse": 1.0}
+    assert not (folder / "results.json").exists()
+    assert pickle.loads((folder / "results.pickle").read_bytes())["mse"] == 1.0
+
+
+def test_a_result_that_cannot_be_pickled_leaves_no_file(folder: Path) -> None:
+    with pytest.raises(SavethatError, match="cannot be pickled"):
+        save_result(lambda: None, folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_long_texts_and_endless_results_are_not_shown() -> None:
+    assert scalars({"text": "x" * 1000, "short": "x"}) == {"short": "x"}
+    assert len(scalars({str(number): number for number in range(1000)})) == 100
