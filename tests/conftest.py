@@ -77,8 +77,9 @@ def no_program_outlives_its_test() -> Iterator[None]:
     yield
     while STARTED:
         process = STARTED.pop()
-        process.kill()
-        process.communicate()
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by the markers

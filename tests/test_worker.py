@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from savethat.logs import now_line
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.worker.carry import CarryOut
+from savethat.worker.errand import Ending
 from savethat.worker.journal import Journal
+from savethat.worker.process import Said, read_ending
 from savethat.worker.result import save_result, scalars
 
 KEY = "FitOLS_2026-11-23T08-05-52_k3x9w2pq"
@@ -146,6 +149,28 @@ def test_a_result_that_cannot_be_pickled_leaves_no_file(folder: Path) -> None:
     with pytest.raises(SavethatError, match="cannot be pickled"):
         save_result(lambda: None, folder)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "by", "out_of_time", "ending"),
+    [
+        (0, Said(result={"x": 1}), None, False, Ending("completed", "", {"x": 1})),
+        (-11, Said(result={}), None, False, Ending("completed")),
+        (0, Said(result={}), signal.SIGTERM, True, Ending("completed")),
+        (1, Said(error="ValueError: x"), None, False, Ending("failed", "ValueError: x")),
+        (1, Said(), signal.SIGINT, False, Ending("cancelled", "interrupted (Ctrl-C)")),
+        (-9, Said(), signal.SIGTERM, False, Ending("cancelled", "terminated (SIGTERM)")),
+        (-9, Said(), signal.SIGTERM, True, Ending("failed", "timeout")),
+        (-9, Said(), None, True, Ending("failed", "killed by SIGKILL")),
+        (-11, Said(), None, False, Ending("failed", "killed by SIGSEGV")),
+        (3, Said(), None, False, Ending("failed", "exit code 3")),
+        (0, Said(), None, False, Ending("failed", "exit code 0")),
+    ],
+)
+def test_why_a_child_ended(
+    code: int, said: Said, by: signal.Signals | None, out_of_time: bool, ending: Ending
+) -> None:
+    assert read_ending(code, said, by, out_of_time=out_of_time) == ending
 
 
 def test_long_texts_and_endless_results_are_not_shown() -> None:

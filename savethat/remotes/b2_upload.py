@@ -50,19 +50,19 @@ def _send_streamed(
     headers: dict[str, str],
     progress: Progress | None,
 ) -> Stored:
-    in_parts = file.size > account.part_size
-    # B2 knows no SHA-1 of a file sent in parts: it is taken beforehand and kept as a header.
-    sha1 = file.sha1() if in_parts else None
+    # b2sdk would read the file for it anyway. B2 itself knows none of a file sent in parts: there
+    # b2sdk keeps it as a header.
+    sha1 = file.sha1()
+    source = v2.UploadSourceStream(file.open, file.size, sha1)
     try:
-        stored = _send(
-            account, name, v2.UploadSourceStream(file.open, file.size, sha1), headers, progress
-        )
+        stored = _send(account, name, source, headers, progress)
     except StorageError as error:
         if file.failure:
             raise file.failure from error
+        file.check(sha1)
         raise
     finally:
-        if in_parts:
+        if file.size > account.part_size:
             # Those of a killed process, too. What cannot be done now, `delete_prefix` does.
             with contextlib.suppress(StorageError):
                 account.cancel_unfinished(name)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 
 from savethat.config import credentials
 from savethat.errors import SavethatError
 from savethat.launchers.foreground import this_process
+from savethat.launchers.slurm.limits import parse_limit
 from savethat.launchers.slurm.output import job_output
 from savethat.run.record import SLURM, Place
 from savethat.worker.folder import RunFolder
@@ -30,13 +32,12 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
     order = _requeued(order, position, int(environ.get("SLURM_RESTART_COUNT", "0")))
     run = order.run(position)
     place = _place(order, environ)
-    end = environ.get("SLURM_JOB_END_TIME")
     post = Post(
         place,
         RunFolder.scratch(order.config, run.key, run.attempt),
         credentials(order.config) if order.config.b2 else None,
         published=True,
-        deadline=float(end) if end else None,
+        deadline=_deadline(order, environ),
         batch_log=job_output(path.parent, place.job_id),
     )
     outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
@@ -45,6 +46,15 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
     if not outcome.synced:
         sys.stderr.write(f"kept in {order.config.local_path}: {outcome.trouble}\n")
     return 0 if outcome.ending.mark == "completed" else 1
+
+
+def _deadline(order: Order, environ: dict[str, str]) -> float | None:
+    """When SLURM ends the job, seconds since the epoch; None where no limit is known."""
+    if end := environ.get("SLURM_JOB_END_TIME"):
+        return float(end)
+    # SLURM before 23.02 does not tell the job; the limit that was asked for does.
+    limit = order.launch.resources.get("time")
+    return time.time() + parse_limit(str(limit)) if limit is not None else None
 
 
 def _place(order: Order, environ: dict[str, str]) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import selectors
@@ -26,6 +27,8 @@ DRAIN = 2.0
 # How long to wait for our own signal when the child was ended by the same: SLURM signals every
 # process of a job, in no order.
 SIGNAL_SKEW = 2.0
+# SLURM ends a job up to a minute around its time limit.
+DEADLINE_SKEW = 60.0
 
 
 class ChildProcess:
@@ -58,7 +61,7 @@ class ChildProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(errand_read)
             os.close(events_write)
-        outcome = _Outcome()
+        outcome = Said()
         pump = _Pump(process, events_read, journal, outcome)
         pump.start()
         threading.Thread(target=_wake_at_end, args=(process, signals), daemon=True).start()
@@ -74,7 +77,8 @@ class ChildProcess:
         pump.finish()
         if signals.stopped_by is None and (outcome.stopped or process.returncode in _STOP_CODES):
             signals.wait(SIGNAL_SKEW)
-        return _ending(process.returncode, outcome, signals.stopped_by)
+        out_of_time = errand.deadline is not None and time.time() > errand.deadline - DEADLINE_SKEW
+        return read_ending(process.returncode, outcome, signals.stopped_by, out_of_time=out_of_time)
 
     def _watch(self, process: subprocess.Popen[bytes], signals: Signals, journal: Journal) -> None:
         """Passes signals on until the child has ended; kills it when it takes too long."""
@@ -99,13 +103,19 @@ class ChildProcess:
                 process.wait()
 
 
-class _Outcome:
-    """What the child said of itself before it went."""
+@dataclasses.dataclass
+class Said:
+    """What the child said of itself before it went.
 
-    def __init__(self) -> None:
-        self.result: Mapping[str, Any] | None = None
-        self.error: str | None = None
-        self.stopped: str | None = None
+    Args:
+        result: the result's scalars; None where it has none.
+        error: what the node raised, on one line.
+        stopped: which interruption ended it.
+    """
+
+    result: Mapping[str, Any] | None = None
+    error: str | None = None
+    stopped: str | None = None
 
 
 class _Pump(threading.Thread):
@@ -116,7 +126,7 @@ class _Pump(threading.Thread):
         process: subprocess.Popen[bytes],
         events: int,
         journal: Journal,
-        outcome: _Outcome,
+        outcome: Said,
     ) -> None:
         super().__init__(name="savethat-pump", daemon=True)
         assert process.stdout is not None
@@ -172,9 +182,21 @@ class _Pump(threading.Thread):
 _STOP_CODES = {-number for number in STOPS}
 
 
-def _ending(code: int, outcome: _Outcome, stopped_by: signal.Signals | None) -> Ending:
+def read_ending(
+    code: int, outcome: Said, stopped_by: signal.Signals | None, *, out_of_time: bool = False
+) -> Ending:
+    """Why a child ended.
+
+    Args:
+        code: its exit code; negative for a signal.
+        outcome: what it said itself.
+        stopped_by: the signal that reached the supervisor; None where none did.
+        out_of_time: whether the scheduler's time limit has come.
+    """
     if outcome.result is not None:
         return Ending("completed", "", outcome.result)
+    if stopped_by == signal.SIGTERM and out_of_time:
+        return Ending("failed", "timeout")
     if stopped_by is not None:
         return Ending("cancelled", STOPS[stopped_by])
     if outcome.error is not None:

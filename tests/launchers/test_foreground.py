@@ -1,68 +1,133 @@
-"""The process table of this machine, asked about runs in the foreground."""
-
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import IO
 
 import psutil
 import pytest
 
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef
-from savethat.launchers.foreground import Foreground, machine_id, this_process
-from savethat.run.record import Place
+from savethat.launchers.foreground import Foreground, login_name, machine_id, this_process
+from savethat.run.record import SLURM, Place
 from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
+_CHILD = "import sys; print('up', flush=True); sys.stdin.read()"
 
-def ask(place: Place) -> Answer:
-    ref = JobRef("launch", 0, place)
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[str]]:
+    """A process that ends when its stdin does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert _pipe(process.stdout).readline() == "up\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def place_of(process: subprocess.Popen[str]) -> Place:
+    started = psutil.Process(process.pid).create_time()
+    return dataclasses.replace(this_process(), pid=process.pid, pid_started=started)
+
+
+def answer(place: Place) -> Answer:
+    ref = JobRef("Fit", 0, place)
     return Foreground().ask(max_age=0).answers([ref])[ref]
 
 
-def test_a_process_that_lives_is_running() -> None:
-    answer = ask(this_process())
-    assert isinstance(answer, Job)
-    assert answer.phase is Phase.RUNNING
-
-
-def test_a_process_id_that_was_used_again_is_another_process() -> None:
+def test_this_process_says_who_and_where_it_is() -> None:
     place = this_process()
-    assert isinstance(ask(dataclasses.replace(place, pid_started=1.0)), NoSuchJob)
+    assert (place.user, place.pid, place.machine) == (login_name(), os.getpid(), machine_id())
+    assert place.scheduler == place.where == "foreground"
+    assert answer(place) == Job(Phase.RUNNING, host=place.host)
 
 
-def test_a_process_that_ended_is_gone_even_before_it_is_waited_for() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        started = psutil.Process(process.pid).create_time()
-        place = dataclasses.replace(this_process(), pid=process.pid, pid_started=started)
-        assert isinstance(ask(place), Job)
-        process.kill()
-        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-            pass
-        assert isinstance(ask(place), NoSuchJob)
-
-
-def test_another_machine_s_processes_cannot_be_asked_about() -> None:
-    place = dataclasses.replace(this_process(), machine="other", host="laptop")
-    answer = ask(place)
-    assert isinstance(answer, NotAsked)
-    assert "laptop" in answer.why
-    with pytest.raises(SchedulerError, match="laptop"):
-        Foreground().cancel([JobRef("launch", 0, place)])
-
-
-def test_cancel_sends_sigterm_to_that_very_process() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        started = psutil.Process(process.pid).create_time()
-        place = dataclasses.replace(this_process(), pid=process.pid, pid_started=started)
-        Foreground().cancel([JobRef("l", 0, dataclasses.replace(place, pid_started=1.0))])
-        assert process.poll() is None
-        Foreground().cancel([JobRef("l", 0, place)])
-        assert process.wait() == -15
-
-
-def test_the_machine_is_the_same_for_every_process_on_it() -> None:
+def test_another_interpreter_on_this_machine_gives_it_the_same_identity() -> None:
     code = "from savethat.launchers.foreground import machine_id; print(machine_id())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == machine_id()
+
+
+def test_a_living_supervisor_runs(child: subprocess.Popen[str]) -> None:
+    assert answer(place_of(child)) == Job(Phase.RUNNING, host=place_of(child).host)
+
+
+def test_one_that_ended_is_gone_even_while_nobody_has_reaped_it(
+    child: subprocess.Popen[str],
+) -> None:
+    place = place_of(child)
+    _pipe(child.stdin).close()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        pass
+    zombie = answer(place)
+    child.wait()
+    assert zombie == answer(place) == NoSuchJob("its process is gone")
+
+
+def test_a_pid_used_again_is_another_process(child: subprocess.Popen[str]) -> None:
+    place = place_of(child)
+    used_again = dataclasses.replace(place, pid_started=place.pid_started - 3600)
+    assert answer(used_again) == NoSuchJob("its process is gone")
+
+
+def test_the_answer_is_of_the_moment_it_was_asked(child: subprocess.Popen[str]) -> None:
+    # A run that ends after the asking shows its mark; it must not look lost instead.
+    ref = JobRef("Fit", 0, place_of(child))
+    snapshot = Foreground().ask(max_age=0)
+    child.kill()
+    child.wait()
+    assert isinstance(snapshot.answers([ref])[ref], Job)
+
+
+def test_a_run_that_starts_after_the_asking_is_seen(child: subprocess.Popen[str]) -> None:
+    snapshot = Foreground().ask(max_age=0)
+    later = subprocess.Popen(
+        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        ref = JobRef("Fit", 0, place_of(later))
+        assert isinstance(snapshot.answers([ref])[ref], Job)
+    finally:
+        later.communicate()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"machine": "0" * 16, "host": "elsewhere"}, "it runs on elsewhere"),
+        ({"pid": 0}, "its process is not known yet"),
+        (
+            {"scheduler": SLURM, "where": "mila"},
+            "it is not in the foreground of a machine but on mila",
+        ),
+    ],
+)
+def test_what_this_process_table_cannot_know_was_not_asked(
+    change: dict[str, object], why: str
+) -> None:
+    place = dataclasses.replace(this_process(), **change)  # type: ignore[arg-type] # by name
+    assert answer(place) == NotAsked(why)
+    with pytest.raises(SchedulerError, match=why):
+        Foreground().cancel([JobRef("Fit", 0, place)])
+
+
+def test_cancelling_ends_the_supervisor_and_no_other(child: subprocess.Popen[str]) -> None:
+    place = place_of(child)
+    other = dataclasses.replace(place, pid_started=place.pid_started - 3600)
+    Foreground().cancel([JobRef("Fit", 0, other)])
+    assert child.poll() is None
+    Foreground().cancel([JobRef("Fit", 0, place)])
+    assert child.wait() == -signal.SIGTERM
+    Foreground().cancel([JobRef("Fit", 0, place)])

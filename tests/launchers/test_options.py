@@ -1,107 +1,118 @@
-"""Resources as data: merged, checked and normalised before anything is submitted."""
-
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from savethat.config import SlurmConfig
-from savethat.errors import ConfigError, SavethatError, UsageError
+from savethat.errors import ConfigError, UsageError
+from savethat.launchers.slurm.known import ALTERNATIVES, OPTIONS, OWNED, TIMES
 from savethat.launchers.slurm.options import merge
-from savethat.launchers.slurm.states import STATES, read_state
-from savethat.run.status import Job, NotAsked, Phase
 
 CONFIG = SlurmConfig(
-    defaults={"partition": "cpu", "time": "4h", "mem": "4G"},
-    presets={"big": {"gpus": 4, "mem": "64G", "setup": ("module load cuda",)}},
-    clusters={"mila": {"account": "rrg-x", "partition": "long"}},
-    setup=("source env",),
+    defaults={"partition": "gpu", "time": "4h", "mem": "8G", "gres": "gpu:1", "exclusive": True},
+    presets={"big": {"gpus": 4, "mem": "64G", "setup": ("module load big",)}},
+    clusters={"mila": {"account": "rrg-x", "partition": "long", "setup": ("module load mila",)}},
+    setup=("module load cuda",),
 )
 
 
 def test_each_layer_goes_over_the_one_before() -> None:
-    request = merge(
-        CONFIG, cluster="mila", preset="big", flags={"mem": "8G"}, sbatch=["mail-type=END"]
-    )
-    assert request.options == {
+    options = dict(merge(CONFIG, cluster="mila").options)
+    assert options == {
         "account": "rrg-x",
-        "gpus": "4" if isinstance(request.options["gpus"], str) else 4,
-        "mail-type": "END",
+        "exclusive": True,
+        "gres": "gpu:1",
         "mem": "8G",
         "partition": "long",
-        "time": request.options["time"],
+        "time": "04:00:00",
     }
-    assert request.setup == ("source env", "module load cuda")
-    assert merge(CONFIG, cluster="other").options["partition"] == "cpu"
+    request = merge(
+        CONFIG,
+        cluster="mila",
+        preset="big",
+        flags={"time": "90m", "partition": "short", "qos": None},
+        sbatch=["time=30", "mail_type=END"],
+    )
+    assert dict(request.options) == {
+        "account": "rrg-x",
+        "exclusive": True,
+        "gpus": 4,
+        "mail-type": "END",
+        "mem": "64G",
+        "partition": "short",
+        "time": "00:30:00",
+    }
+    assert request.setup == ("module load cuda", "module load mila", "module load big")
+
+
+def test_another_clusters_options_do_not_apply() -> None:
+    assert merge(CONFIG, cluster="lab").options["partition"] == "gpu"
+    assert merge(CONFIG).setup == ("module load cuda",)
+
+
+def test_an_option_goes_over_its_alternatives() -> None:
+    request = merge(CONFIG, flags={"gpus": "a100:1"}, sbatch=["mem-per-cpu=2G"])
+    assert request.options.keys() & {"gres", "mem"} == set()
+    # In one layer the user may have meant both: sbatch is to say.
+    both = merge(SlurmConfig(defaults={"gpus": 2, "gpus-per-node": 1}))
+    assert both.options == {"gpus": 2, "gpus-per-node": 1}
+
+
+def test_false_takes_an_option_back() -> None:
+    assert "exclusive" not in merge(CONFIG, sbatch=["exclusive=false"]).options
+    assert merge(SlurmConfig(), sbatch=["hold", "exclusive=user"]).options == {
+        "exclusive": "user",
+        "hold": True,
+    }
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    ("kwargs", "message", "hint"),
     [
-        ("30", 1800),
-        ("90m", 5400),
-        ("4h", 14400),
-        ("2d", 172800),
-        ("1:30:00", 5400),
-        ("2-0", 172800),
-        ("1-12:30", 131400),
+        ({"sbatch": ["partitoin=gpu"]}, "no option --partitoin", "did you mean partition"),
+        ({"sbatch": ["frobnicate=1"]}, "no option --frobnicate", "man sbatch"),
+        ({"sbatch": ["output=x"]}, "--output is not yours to set", "leave it out"),
+        ({"sbatch": ["job_name=x"]}, "--job-name is not yours to set", "leave it out"),
+        ({"sbatch": ["partition"]}, "--partition needs a value", "partition=VALUE"),
+        ({"sbatch": ["partition="]}, "has no value", "KEY=VALUE"),
+        ({"sbatch": ["hold=maybe"]}, "--hold takes no value", "true or false"),
+        ({"sbatch": ["comment=a\nb"]}, "--comment cannot be", "one line"),
+        ({"flags": {"time": "tomorrow"}}, "'tomorrow' is not a time limit", "90m"),
+        ({"flags": {"mem": ""}}, "--mem cannot be ''", "value"),
+        ({"preset": "bgi"}, "no preset 'bgi'", "did you mean big"),
+        ({"preset": "x"}, "no preset 'x'", "has: big"),
     ],
 )
-def test_times_are_sbatch_s_and_people_s(text: str, seconds: float) -> None:
-    assert merge(SlurmConfig(), flags={"time": text}).time_limit == seconds
-
-
-def test_short_requests_are_warned_later() -> None:
-    assert merge(SlurmConfig(), flags={"time": "4h"}).signal == "B:USR2@90"
-    lead = int(merge(SlurmConfig(), flags={"time": "2"}).signal.partition("@")[2])
-    assert 0 < lead <= 30
+def test_a_wrong_option_is_refused_by_name(kwargs: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        merge(CONFIG, **kwargs)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("config", "message"),
     [
-        (["partitoin=gpu"], "partition"),
-        (["time=soon"], "soon"),
-        (["output=x"], "output"),
-        (["array=0-5"], "array"),
-        (["mem="], "mem"),
+        (SlurmConfig(defaults={"partitoin": "gpu"}), "[slurm] of savethat.toml: sbatch has no"),
+        (SlurmConfig(clusters={"lab": {"time": "x"}}), "[slurm.clusters.lab] of savethat.toml"),
+        (SlurmConfig(presets={"big": {"wrap": "x"}}), "[slurm.presets.big] of savethat.toml"),
     ],
 )
-def test_what_sbatch_does_not_have_is_refused(options: list[str], words: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        merge(SlurmConfig(), sbatch=options)
-    assert words in refused.value.message + refused.value.hint
+def test_a_wrong_option_in_the_configuration_names_its_table(
+    config: SlurmConfig, message: str
+) -> None:
+    preset = "big" if config.presets else None
+    with pytest.raises(ConfigError) as caught:
+        merge(config, cluster="lab", preset=preset)
+    assert message in caught.value.message
 
 
-def test_mistakes_in_the_configuration_name_the_table() -> None:
-    with pytest.raises(ConfigError, match=r"\[slurm\]"):
-        merge(SlurmConfig(defaults={"partitoin": "gpu"}))
-    with pytest.raises(SavethatError, match="huge"):
-        merge(CONFIG, preset="huge")
+def test_the_warning_comes_ahead_of_the_limit() -> None:
+    assert merge(SlurmConfig()).signal == "B:USR2@90"
+    assert merge(SlurmConfig(defaults={"time": 2})).signal == "B:USR2@30"
 
 
-@pytest.mark.parametrize("state", sorted(STATES))
-def test_every_state_of_slurm_has_a_meaning_and_an_end_has_a_reason(state: str) -> None:
-    job = read_state(state, reason="Resources", exit_code="1:0", job_id="7", host="n1")
-    assert isinstance(job, Job)
-    assert job.phase is not Phase.OVER or job.reason
-
-
-@pytest.mark.parametrize(
-    ("state", "exit_code", "reason", "cancelled"),
-    [
-        ("TIMEOUT", "0:0", "timeout", False),
-        ("OUT_OF_MEMORY", "0:125", "out of memory", False),
-        ("NODE_FAIL", "1:0", "node failure", False),
-        ("FAILED", "3:0", "exit code 3", False),
-        ("FAILED", "0:9", "killed by SIGKILL", False),
-        ("CANCELLED by 0", "0:15", "cancelled by root", True),
-    ],
-)
-def test_reasons_are_in_our_words(state: str, exit_code: str, reason: str, cancelled: bool) -> None:
-    job = read_state(state, exit_code=exit_code)
-    assert isinstance(job, Job)
-    assert (job.reason, job.cancelled) == (reason, cancelled)
-
-
-def test_a_state_slurm_has_not_had_so_far_is_doubt() -> None:
-    assert isinstance(read_state("QUANTUM"), NotAsked)
+def test_the_tables_agree() -> None:
+    assert not OPTIONS & OWNED.keys()
+    assert frozenset().union(*ALTERNATIVES, TIMES) <= OPTIONS

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import inspect
 import os
 import pickle
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,17 +33,16 @@ def remote(b2_remote: B2Remote) -> Remote:
     return b2_remote
 
 
-def calls(server: B2Server) -> dict[str, int]:
-    """How often each call was made since the last reset."""
-    return {name: count["count"] for name, count in server.stats()["calls"].items()}
-
-
 class TestB2(RemoteContract):
     pass
 
 
 def versions(server: B2Server, prefix: str) -> int:
     return len(server.files(prefix, versions=True))
+
+
+def calls(server: B2Server) -> dict[str, int]:
+    return {call: counts["count"] for call, counts in server.stats()["calls"].items()}
 
 
 def large_file(path: Path, parts: int = 2) -> str:
@@ -388,23 +389,33 @@ def test_no_server_is_unreachable_for_every_call_and_thread(deaf_port: int, tmp_
     assert abs(remote.now() - time.time()) < 5
 
 
-def test_a_server_that_is_no_b2_is_named(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        with process.stdout:
-            url = process.stdout.readline().split("(")[1].split(")")[0].rstrip("/")
-        with pytest.raises(StorageError, match="bucket"):
-            B2Remote("bucket", "p", url, "id", "secret-key").check()
-    finally:
-        process.kill()
-        process.wait()
+class Portal(http.server.BaseHTTPRequestHandler):
+    """Answers everything, as a captive portal does."""
+
+    def do_GET(self) -> None:
+        body = b"<html>Please log in</html>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name http.server looks for
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_a_server_that_is_no_b2_is_unreachable(tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            with pytest.raises(UnreachableError, match="bucket"):
+                B2Remote("bucket", "p", url, "id", "secret-key").check()
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_server_that_went_away_is_unreachable(tmp_path: Path) -> None:
@@ -449,7 +460,10 @@ def _made(kind: type[Exception]) -> Exception:
     """An error of this class, whatever its constructor asks for."""
     parameters = list(inspect.signature(kind).parameters.values())
     names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    path = types.SimpleNamespace(relative_path="x", mod_time=1)
     known: dict[str, object] = {
+        "dest_path": path,
+        "source_path": path,
         "exception_info_list": [],
         "content": b"",
         "size": 1,
