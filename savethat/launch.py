@@ -136,7 +136,11 @@ def slurm_script(config: Config, asked: Asked, request: Request) -> tuple[Launch
     """What `submit_slurm` would submit; nothing is submitted or written."""
     from savethat.launchers import slurm
 
-    launch = _slurm_launch(config, asked, request)
+    try:
+        cluster = slurm.cluster_name(default=SLURM)
+    except SchedulerError:  # a dry run needs no SLURM that answers
+        cluster = SLURM
+    launch = _slurm_launch(config, asked, request, cluster)
     folder = slurm_folder(config, launch.id)
     command = slurm.worker_command(folder)
     return launch, slurm.script(launch, request, command=command, folder=folder, chdir=config.root)
@@ -162,7 +166,7 @@ def submit_slurm(config: Config, asked: Asked, request: Request) -> tuple[Launch
         )
     slurm.require_sbatch()
     secret = _credentials(config)
-    launch = _slurm_launch(config, asked, request)
+    launch = _slurm_launch(config, asked, request, slurm.cluster_name())
     folder = slurm_folder(config, launch.id)
     home = DirectoryRemote(config.local_path)
     remote = open_remote(config, secret) if config.b2 else home
@@ -213,11 +217,9 @@ def describe(asked: Asked) -> str:
     return f"{dotted_name(type(asked.node))} {json.dumps(to_json(asked.node.args))}"
 
 
-def _slurm_launch(config: Config, asked: Asked, request: Request) -> Launch:
-    from savethat.launchers import slurm
-
+def _slurm_launch(config: Config, asked: Asked, request: Request, cluster: str) -> Launch:
     here = this_process()
-    place = Place(SLURM, slurm.cluster_name(), here.user, here.host)
+    place = Place(SLURM, cluster, here.user, here.host)
     return plan(config, asked, place, dict(request.options))
 
 

@@ -110,6 +110,13 @@ def test_a_piped_table_is_plain_and_whole(project: Project) -> None:
     assert "\x1b" not in text
 
 
+def test_a_dry_run_of_a_job_needs_no_slurm(project: Project) -> None:
+    text = project.run("run", "--slurm", "-n", "-p", "gpu", "-t", "90m", "Add", "--a", "1").stdout
+    assert "#SBATCH --partition=gpu" in text
+    assert "-m savethat.worker" in text
+    assert len(project.ls()) == 2
+
+
 def test_config_files_fill_arguments_and_flags_override_them(
     project: Project, tmp_path: Path
 ) -> None:

@@ -23,13 +23,17 @@ _CHILD = "import sys; print('up', flush=True); sys.stdin.read()"
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[str]]:
     """A process that ends when its stdin does."""
+    with start() as process:
+        yield process
+        process.kill()
+
+
+def start() -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert _pipe(process.stdout).readline() == "up\n"
-    yield process
-    process.kill()
-    process.communicate()
+    return process
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
@@ -91,16 +95,12 @@ def test_the_answer_is_of_the_moment_it_was_asked(child: subprocess.Popen[str]) 
     assert isinstance(snapshot.answers([ref])[ref], Job)
 
 
-def test_a_run_that_starts_after_the_asking_is_seen(child: subprocess.Popen[str]) -> None:
+def test_a_run_that_starts_after_the_asking_is_seen() -> None:
     snapshot = Foreground().ask(max_age=0)
-    later = subprocess.Popen(
-        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
+    with start() as later:
         ref = JobRef("Fit", 0, place_of(later))
         assert isinstance(snapshot.answers([ref])[ref], Job)
-    finally:
-        later.communicate()
+        later.kill()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from savethat.errors import SchedulerError
 from savethat.launchers.slurm import commands, shared
+from savethat.launchers.slurm.known import OWNED
 from savethat.launchers.slurm.options import Request
 from savethat.launchers.slurm.output import output_pattern
 from savethat.run.record import Launch
@@ -32,9 +33,11 @@ _JOB_ID = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)
 # up to 60 s early), and would end the shell or a starting Python; whoever installs a handler for
 # it gets it.
 _IGNORE_WARNING = "trap '' USR2"
+# Variables such as SBATCH_PARTITION overrule a batch script: those of what is asked for are unset.
 # All that sbatch says goes to one stream: submitit would print stderr to ours. `timeout` is part
 # of coreutils, which every machine with SLURM has.
-_SBATCH = f'exec timeout {SUBMIT_TIMEOUT} sbatch --parsable "$1" 2>&1'
+_SBATCH = f'unset $2; exec timeout {SUBMIT_TIMEOUT} sbatch --parsable "$1" 2>&1'
+_VARIABLES = {"array": "ARRAY_INX", "time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
 _TIMED_OUT = 124
 
 
@@ -58,6 +61,7 @@ class Batch(submitit.SlurmExecutor):
         max_parallel: int | None,
     ) -> None:
         super().__init__(folder)
+        self._request = request
         array = len(launch.runs) > 1
         options: dict[str, Any] = {
             **request.options,
@@ -126,7 +130,10 @@ class Batch(submitit.SlurmExecutor):
         return 1
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return ["/bin/sh", "-c", _SBATCH, "sbatch", str(submission_file_path)]
+        options = sorted({*OWNED, *self._request.options})
+        names = [_VARIABLES.get(name, name.upper().replace("-", "_")) for name in options]
+        variables = " ".join(f"SBATCH_{name}" for name in names)
+        return ["/bin/sh", "-c", _SBATCH, "sbatch", str(submission_file_path), variables]
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
