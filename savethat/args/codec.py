@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from savethat.args.kinds import Kind, json_word
 from savethat.args.schema import Field, Group, flag_names, schema
 from savethat.errors import ArgumentError
 
@@ -39,16 +40,57 @@ def from_json(cls: type[T], data: Mapping[str, object]) -> T:
 
 def flat(args: object) -> dict[str, Any]:
     """The arguments as JSON scalars and lists by dotted key: `{"opt.lr": 0.1}`."""
-    return dict(_flatten(to_json(args), ""))
+    return dict(flatten(to_json(args)))
 
 
-def decode(cls: type, data: object) -> Tree:
+def command_words(data: Mapping[str, Any]) -> list[str]:
+    """Words of a command line that `parse` reads back to these arguments as JSON.
+
+    They are made without the class, whose types JSON does not tell. So None is always `--no_x`,
+    which is false where the field is a `bool | None`, and a `Path | None` that is the path `none`
+    is cleared. `to_argv` knows the class and has neither limit.
+
+    Args:
+        data: the form of `to_json`.
+    """
+    words: list[str] = []
+    for key, value in flatten(data):
+        group, dot, name = key.rpartition(".")
+        word = json_word(value)
+        if value is None:
+            words.append(f"--{group}{dot}no_{name}")
+        elif word.startswith("-"):  # by itself it could be an option
+            words.append(f"--{key}={word}")
+        else:
+            words += [f"--{key}", word]
+    return words
+
+
+def restore(kind: Kind | Group, data: object) -> object:
+    """The value of a JSON form that is no object; ValueError if it is not one of the kind's."""
+    if not isinstance(kind, Group):
+        return kind.decode(data)
+    if data is None and kind.optional:
+        return None
+    raise ValueError(_no_object(data))
+
+
+def decode(
+    cls: type, data: object, read: Callable[[Kind | Group, object], object] = restore
+) -> Tree:
     """JSON or TOML data as typed values; fields may be missing.
+
+    Args:
+        cls: the class of arguments.
+        data: an object, with its groups nested or under dotted keys.
+        read: makes a value of what is no object; raises ValueError where there is none.
 
     Raises:
         ArgumentError: an unknown key, or a value of the wrong type; names the dotted key.
     """
-    return _decode(cls, data, cls.__name__, "")
+    if not isinstance(data, Mapping):
+        raise ArgumentError(f"{cls.__name__}: {_no_object(data)}", HINT)
+    return _decode(cls, data, cls.__name__, "", read)
 
 
 def merge(below: Tree, above: Tree) -> Tree:
@@ -72,13 +114,33 @@ def build(cls: type[T], tree: Tree, dashes: str = "") -> T:
     Raises:
         ArgumentError: a required argument is missing, or the class's own check raised.
     """
-    missing: list[str] = []
-    args = _build(cls, tree, None, "", missing)
+    require(cls, tree, dashes)
+    return _build(cls, tree, None)
+
+
+def require(cls: type, tree: Tree, dashes: str = "") -> None:
+    """Checks that every required argument is given.
+
+    Args:
+        cls: the class of arguments.
+        tree: what was given; only which fields are there matters.
+        dashes: what stands before the names of missing arguments in the message.
+
+    Raises:
+        ArgumentError: some are missing; names them.
+    """
+    missing = ", ".join(dashes + key for key in _missing(cls, tree, None, ""))
     if missing:
-        names = ", ".join(dashes + key for key in missing)
-        raise ArgumentError(f"{cls.__name__}: missing {names}", HINT)
-    assert args is not None
-    return args
+        raise ArgumentError(f"{cls.__name__}: missing {missing}", HINT)
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no group, with its dotted key."""
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def did_you_mean(wrong: str, right: Iterable[str], dashes: str = "") -> str:
@@ -112,10 +174,17 @@ def _encode(args: object, owner: str, prefix: str) -> dict[str, Any]:
     return data
 
 
-def _decode(cls: type, data: object, owner: str, prefix: str) -> Tree:
-    if not isinstance(data, Mapping):
-        at = f"{prefix[:-1]}: " if prefix else ""
-        raise ArgumentError(f"{owner}: {at}expected an object of arguments, got {data!r}", HINT)
+def _no_object(data: object) -> str:
+    return f"expected an object of arguments, got {data!r}"
+
+
+def _decode(
+    cls: type,
+    data: Mapping[object, object],
+    owner: str,
+    prefix: str,
+    read: Callable[[Kind | Group, object], object],
+) -> Tree:
     fields = {field.name: field for field in schema(cls)}
     tree: Tree = {}
     for key, value in data.items():
@@ -124,20 +193,18 @@ def _decode(cls: type, data: object, owner: str, prefix: str) -> Tree:
         if field is None or (dot and not isinstance(field.kind, Group)):
             near = did_you_mean(f"{prefix}{key}", [prefix + flag for flag in flag_names(cls)])
             raise ArgumentError(f"{owner} has no argument {prefix}{key}{near}", HINT)
-        decoded = _decode_field(field, {rest: value} if dot else value, owner, prefix + name)
-        tree[name] = _join(tree[name], decoded, owner, prefix + name) if name in tree else decoded
+        at = prefix + name
+        given = {rest: value} if dot else value
+        decoded: object
+        if isinstance(field.kind, Group) and isinstance(given, Mapping):
+            decoded = _decode(field.kind.cls, given, owner, f"{at}.", read)
+        else:
+            try:
+                decoded = read(field.kind, given)
+            except ValueError as error:
+                raise ArgumentError(f"{owner}: {at}: {error}", HINT) from None
+        tree[name] = _join(tree[name], decoded, owner, at) if name in tree else decoded
     return tree
-
-
-def _decode_field(field: Field, value: object, owner: str, key: str) -> object:
-    if isinstance(field.kind, Group):
-        if value is None and field.kind.optional:
-            return None
-        return _decode(field.kind.cls, value, owner, f"{key}.")
-    try:
-        return field.kind.decode(value)
-    except ValueError as error:
-        raise ArgumentError(f"{owner}: {key}: {error}", HINT) from None
 
 
 def _join(first: object, second: object, owner: str, key: str) -> Tree:
@@ -150,12 +217,26 @@ def _join(first: object, second: object, owner: str, key: str) -> Tree:
     return joined
 
 
-def _build(
-    cls: type[T], tree: Tree, start: object | None, prefix: str, missing: list[str]
-) -> T | None:
-    """An instance, or None if something was added to `missing`; `start` holds the defaults."""
+def _missing(cls: type, tree: Tree, start: object | None, prefix: str) -> Iterator[str]:
+    """The dotted keys of what is required and not given; `start` holds the defaults."""
+    for field in schema(cls):
+        key = prefix + field.name
+        if field.name in tree:
+            given = tree[field.name]
+        elif start is not None or field.default is not None:
+            continue
+        elif isinstance(field.kind, Group) and not field.kind.optional:
+            given = {}  # its own fields may all have defaults
+        else:
+            yield key
+            continue
+        if isinstance(field.kind, Group) and isinstance(given, dict):
+            yield from _missing(field.kind.cls, given, _default(field, start), f"{key}.")
+
+
+def _build(cls: type[T], tree: Tree, start: object | None) -> T:
+    """An instance of what was given, of which nothing is missing, and of the defaults."""
     values: Tree = {}
-    before = len(missing)
     for field in schema(cls):
         if field.name in tree:
             given = tree[field.name]
@@ -163,26 +244,16 @@ def _build(
             given = getattr(start, field.name)
         elif field.default is not None:
             continue  # the dataclass itself fills it in
-        elif isinstance(field.kind, Group) and not field.kind.optional:
-            given = {}  # its own fields may all have defaults
         else:
-            missing.append(prefix + field.name)
-            continue
+            given = {}  # a group whose own fields all have defaults
         if isinstance(field.kind, Group) and isinstance(given, dict):
-            inner = getattr(start, field.name) if start is not None else field.make_default()
-            given = _build(field.kind.cls, given, inner, f"{prefix}{field.name}.", missing)
+            given = _build(field.kind.cls, given, _default(field, start))
         values[field.name] = given
-    if len(missing) > before:
-        return None
     try:
         return cls(**values)
     except (AssertionError, TypeError, ValueError) as error:  # the class's own check
         raise ArgumentError(f"{cls.__name__}: {error}", HINT) from error
 
 
-def _flatten(data: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
-    for name, value in data.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+def _default(field: Field, start: object | None) -> object | None:
+    return field.make_default() if start is None else getattr(start, field.name)

@@ -59,7 +59,7 @@ class Collection(Kind):
         if not isinstance(value, (set, frozenset) if unordered else (list, tuple)):
             raise self.mismatch(value)
         items = [self.item.encode(item) for item in value]
-        return _in_order(items) if unordered else items
+        return in_order(items) if unordered else items
 
     @override
     def decode(self, data: object) -> object:
@@ -69,7 +69,7 @@ class Collection(Kind):
 
     @override
     def read(self, words: Sequence[str]) -> object:
-        if _are_json(words):
+        if are_json(words):
             return self.decode(_load(words[0]))
         if self.item.takes_many and words:
             raise ValueError(f"expected {self.label} as JSON in one word, got {words[0]!r}")
@@ -102,7 +102,7 @@ class Tuple(Kind):
 
     @override
     def read(self, words: Sequence[str]) -> tuple[object, ...]:
-        if _are_json(words):
+        if are_json(words):
             return self.decode(_load(words[0]))
         if any(item.takes_many for item in self.items):
             raise ValueError(f"expected {self.label} as JSON in one word, got {list(words)}")
@@ -111,7 +111,13 @@ class Tuple(Kind):
         return tuple(kind.read([word]) for kind, word in zip(self.items, words, strict=True))
 
 
-def _are_json(words: Sequence[str]) -> bool:
+def bare(kind: Kind) -> Kind:
+    """The kind without its `| None`."""
+    return kind.kind if isinstance(kind, Optional) else kind
+
+
+def are_json(words: Sequence[str]) -> bool:
+    """Whether the words of a collection are one word of JSON."""
     return len(words) == 1 and words[0].lstrip().startswith("[")
 
 
@@ -124,7 +130,8 @@ def _load(word: str) -> object:
         ) from None
 
 
-def _in_order(items: list[Any]) -> list[Any]:
+def in_order(items: list[Any]) -> list[Any]:
+    """JSON forms in an order that is the same in every process."""
     try:
         return sorted(items)
     except TypeError:  # of different types

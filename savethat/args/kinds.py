@@ -52,8 +52,7 @@ class Kind(ABC):
 
     def write(self, value: object) -> str:
         """The one word that `read` takes for this value; None is not among them."""
-        data = self.encode(value)
-        return data if isinstance(data, str) else json.dumps(data)
+        return json_word(self.encode(value))
 
     def mismatch(self, value: object) -> ValueError:
         """The error for a value that is not of this type."""
@@ -257,6 +256,11 @@ class Enum(Kind):
         if len(by_value) == 1:
             return by_value[0]
         raise self.mismatch(given)
+
+
+def json_word(data: object) -> str:
+    """The one word for a value's JSON form: a string as it is, JSON otherwise."""
+    return data if isinstance(data, str) else json.dumps(data)
 
 
 def means_none(word: str) -> bool:

@@ -8,7 +8,7 @@ argparse would take `-1e-3` for an option, and a value `--` for the end of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from savethat.args.codec import HINT, Tree, build, decode, did_you_mean, merge, to_json
@@ -47,11 +47,8 @@ def parse(cls: type[T], argv: Sequence[str], *, base: Mapping[str, object] | Non
     Raises:
         ArgumentError: whatever is wrong with the words, `base` or `cls`.
     """
-    fields = dict(walk(schema(cls)))
     below = decode(cls, base or {})
-    above: Tree = {}
-    for key, given in _options(cls, argv).items():
-        _set(above, cls, key, fields[key], given)
+    above = grow(cls, options(cls, argv), value_of)
     return build(cls, merge(below, above), dashes="--")
 
 
@@ -84,21 +81,41 @@ def new_parser(arguments: Mapping[str, dict[str, Any]], **settings: Any) -> Tap:
     return Parser(allow_abbrev=False, **settings)
 
 
-def _options(cls: type, argv: Sequence[str]) -> dict[str, Any]:
-    """What was given, by dotted key: a word, a list of words, or that it was negated."""
+def options(cls: type, argv: Sequence[str]) -> dict[str, list[str] | None]:
+    """What was given, by dotted key: words, or None for an option that was negated.
+
+    Of an option that was given twice, the last one counts; the options are in the order of those
+    that count.
+
+    Raises:
+        ArgumentError: an unknown option, or a number of words that the option does not take.
+    """
     fields = dict(walk(schema(cls)))
+    known = spellings(cls)
     arguments: dict[str, dict[str, Any]] = {}
-    for name, (key, negated) in spellings(cls).items():
+    for name, (key, negated) in known.items():
         # The destination can be no attribute of Tap's.
         arguments[f"--{name}"] = {"dest": f"--{key}", "default": None} | (
             {"action": "store_const", "const": _NEGATED} if negated else _arity(fields[key])
         )
     parser = new_parser(arguments, add_help=False)
-    parser.parse_args(_marked(cls, argv), known_only=True)
+    marked = _marked(cls, argv)
+    parser.parse_args(marked, known_only=True)
     if parser.extra_args:
         raise _unexpected(cls, parser.extra_args[0].removeprefix(_MARK))
-    given = {key: getattr(parser, f"--{key}") for key in flag_names(cls)}
-    return {key: value for key, value in given.items() if value is not None}
+    found: dict[str, list[str] | None] = {}
+    for word in marked:
+        if not word.startswith(_MARK):
+            key, _ = known[word[2:].partition("=")[0]]
+            found.pop(key, None)
+            found[key] = _unmarked(getattr(parser, f"--{key}"))
+    return found
+
+
+def _unmarked(given: Any) -> list[str] | None:
+    if given is _NEGATED:
+        return None
+    return [word.removeprefix(_MARK) for word in ([given] if isinstance(given, str) else given)]
 
 
 def _unexpected(cls: type, word: str) -> ArgumentError:
@@ -150,18 +167,36 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _set(tree: Tree, cls: type, key: str, field: Field, given: Any) -> None:
-    try:
-        _put(tree, key, _value(key, field, given))
-    except ValueError as error:
-        raise ArgumentError(f"{cls.__name__}: --{key}: {error}", HINT) from None
+def grow(
+    cls: type,
+    given: Mapping[str, list[str] | None],
+    read: Callable[[str, Field, list[str] | None], object],
+) -> Tree:
+    """The tree of what `options` found.
+
+    Args:
+        cls: the class of arguments.
+        given: words by dotted key.
+        read: makes the value of a key, its field and its words; raises ValueError if it cannot.
+
+    Raises:
+        ArgumentError: `read` raised, or a group is set to none and its fields are given as well.
+    """
+    fields = dict(walk(schema(cls)))
+    tree: Tree = {}
+    for key in flag_names(cls):  # a group comes before its fields, so that a clash is seen
+        if key in given:
+            try:
+                _put(tree, key, read(key, fields[key], given[key]))
+            except ValueError as error:
+                raise ArgumentError(f"{cls.__name__}: --{key}: {error}", HINT) from None
+    return tree
 
 
-def _value(key: str, field: Field, given: Any) -> object:
-    """The value of what `_options` found; ValueError if it is none."""
-    if given is _NEGATED:
+def value_of(key: str, field: Field, words: list[str] | None) -> object:
+    """The value of an option's words, None being those of a negated one; ValueError if none is."""
+    if words is None:
         return False if is_switch(field.kind) else None
-    words = [word.removeprefix(_MARK) for word in ([given] if isinstance(given, str) else given)]
     if not isinstance(field.kind, Group):
         return field.kind.read(words)
     if means_none(words[0]):

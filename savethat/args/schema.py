@@ -104,7 +104,7 @@ def can_be_given(field: Field) -> bool:
 
 def is_switch(kind: kinds.Kind | Group) -> bool:
     """Whether `--x` stands without a value, and `--no_x` for false."""
-    return isinstance(kind.kind if isinstance(kind, containers.Optional) else kind, kinds.Bool)
+    return isinstance(kind, kinds.Kind) and isinstance(containers.bare(kind), kinds.Bool)
 
 
 def may_be_none(kind: kinds.Kind | Group) -> bool:
