@@ -3,6 +3,7 @@
 
 LAB=${SAVETHAT_SLURM_LAB:-/tmp/savethat-slurm-lab}
 NODES=${SAVETHAT_SLURM_NODES:-3}
+MAX_ARRAY_SIZE=${SAVETHAT_SLURM_MAX_ARRAY_SIZE:-101}
 CANNOT=75 # sysexits' EX_TEMPFAIL: no SLURM can be had on this machine; nothing else exits so
 PATH=$PATH:/usr/sbin:/sbin # a user's PATH often lacks them, and that is where Debian keeps daemons
 MARKER=$LAB/.savethat-slurm-lab # down.sh removes a folder only if it holds this
@@ -19,7 +20,8 @@ become_root() {
   [ "$(id -u)" -ne 0 ] || return 0
   command -v sudo >/dev/null || cannot "it takes root, or sudo"
   sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; } || cannot "it takes root, and sudo refused"
-  exec sudo env SAVETHAT_SLURM_LAB="$LAB" SAVETHAT_SLURM_NODES="$NODES" bash "$0" "$@"
+  exec sudo env SAVETHAT_SLURM_LAB="$LAB" SAVETHAT_SLURM_NODES="$NODES" \
+    SAVETHAT_SLURM_MAX_ARRAY_SIZE="$MAX_ARRAY_SIZE" bash "$0" "$@"
 }
 
 # gone PID: a zombie is gone too, for in a container nobody may be there to reap it.
@@ -56,4 +58,10 @@ answers() {
     wanted=$((wanted + 1))
   done < <(sed -n 's/^NodeName=\([^ ]*\) .*/\1/p' "$LAB/slurm.conf")
   [ "$(usable_nodes 2>/dev/null)" = "$wanted" ] && sacctmgr --noheader show cluster >/dev/null 2>&1
+}
+
+# listed KIND NAME: whether the accounting knows it.
+listed() {
+  local -x SLURM_CONF=$LAB/slurm.conf
+  [ -n "$(sacctmgr --noheader show "$1" "$2")" ]
 }

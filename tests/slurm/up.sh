@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lab.sh"
 
 HOST=$(hostname -s)
+CALLER=${SUDO_USER:-$(id -un)}
 PACKAGES=(slurm-wlm slurm-client slurmdbd munge mariadb-server)
 PROGRAMS=(slurmctld slurmd slurmdbd sbatch sacct sacctmgr munged mungekey mariadbd mariadb mariadb-install-db)
 
@@ -128,7 +129,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
 # Small, so that tests meet the limits of real sites within seconds.
-MaxArraySize=101
+MaxArraySize=$MAX_ARRAY_SIZE
+MaxJobCount=100000
 MinJobAge=20
 KillWait=5
 SlurmdTimeout=10
@@ -138,6 +140,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 AccountingStoragePort=16819
 AccountingStoragePass=$LAB/run/munge.socket
+AccountingStorageEnforce=associations,limits,qos
 GresTypes=gpu
 $(for i in $(seq "$NODES"); do
     echo "NodeName=n$i NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((17000 + i)) CPUs=2 RealMemory=2000 Gres=gpu:2"
@@ -145,15 +148,26 @@ $(for i in $(seq "$NODES"); do
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=off
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=off
 PartitionName=low Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
+PartitionName=few Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=off QOS=few
 CONF
 }
 
-start_slurm() {
-  local i
+# SLURM accepts jobs only of users that it knows: root, and who called; further ones when they call.
+start_accounting() {
   export SLURM_CONF=$LAB/slurm.conf
   alive slurmdbd "$LAB/run/slurmdbd.pid" || slurmdbd
   until_ok 30 sacctmgr --noheader show cluster
-  sacctmgr --immediate add cluster lab >/dev/null 2>&1 || true # a second time, it is there already
+  ensure cluster lab # and with it root
+  ensure qos few MaxSubmitJobsPerUser=4
+  ensure account lab
+  ensure user "$CALLER" account=lab
+}
+
+# ensure KIND NAME [OPTION...]: adds it to the accounting unless it is there.
+ensure() { listed "$1" "$2" || sacctmgr --immediate add "$@" >>"$LAB/log/sacctmgr.log" 2>&1; }
+
+start_slurm() {
+  local i
   alive slurmctld "$LAB/run/slurmctld.pid" || slurmctld -i
   for i in $(seq "$NODES"); do
     alive slurmd "$LAB/run/slurmd.n$i.pid" || slurmd -N "n$i"
@@ -170,7 +184,7 @@ take_down_if_failed() {
 }
 
 main() {
-  if ! answers; then
+  if ! answers || ! listed user "$CALLER"; then
     [ "$(uname -s)" = Linux ] || cannot "it takes Debian or Ubuntu"
     become_root "$@"
     install_packages
@@ -179,7 +193,8 @@ main() {
     make_folder
     start_munged
     start_database
-    write_configuration
+    alive slurmctld "$LAB/run/slurmctld.pid" || write_configuration # it goes on with what it has read
+    start_accounting
     start_slurm
     say "up in $LAB"
   fi

@@ -24,6 +24,6 @@ else
   trap '"$here/down.sh"' EXIT # also ends what an interrupted up.sh began
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  bring_up
 fi
+bring_up # also makes this user known to one that another user brought up
 "$@"
