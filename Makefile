@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell tests/install/python.sh)
 # More for pytest: make test-fast PYTEST='-k status -x'
 PYTEST ?=
+# More for a benchmark: make bench-submit BENCH='--sizes 10,100 --repeat 3'
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down clean
+.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench-submit clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -53,6 +55,10 @@ slurm-up: ## a real SLURM on this machine, until slurm-down
 
 slurm-down: ## ends it
 	@tests/slurm/down.sh
+
+bench-submit: venv ## submitting many runs, beside submitit and hydra: benchmarks/README.md
+	SAVETHAT_SLURM_MAX_ARRAY_SIZE=10001 SAVETHAT_FORBID_SKIPS=1 tests/slurm/with.sh \
+	  $(BIN)/python -m benchmarks.submit $(BENCH)
 
 clean: ## removes environments, caches and builds from the checkout
 	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
