@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -110,6 +111,15 @@ def import_node(dotted: str) -> NodeClass:
     return cast(NodeClass, value)
 
 
+def nodes_in(module: types.ModuleType) -> dict[str, NodeClass]:
+    """The nodes that an imported module defines itself, by dotted name."""
+    return {
+        dotted_name(value): value
+        for value in vars(module).values()
+        if is_node(value) and value.__module__ == module.__name__
+    }
+
+
 def importable(cls: NodeClass) -> bool:
     """Whether another process can import this node: not one from a notebook cell or a function."""
     return cls.__module__ != "__main__" and "<locals>" not in cls.__qualname__
@@ -145,9 +155,7 @@ def _look_into(modules: dict[str, Path]) -> Found:
         except BaseException as error:
             broken.append(BrokenModule(module_name, _one_line(error)))
             continue
-        for value in vars(module).values():
-            if is_node(value) and value.__module__ == module_name:
-                nodes[dotted_name(value)] = value
+        nodes |= nodes_in(module)
     return Found(dict(sorted(nodes.items())), tuple(broken))
 
 
