@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from savethat.catalog.run import runs_frame as runs_frame
     from savethat.cli.main import run_main as run_main
     from savethat.errors import SavethatError as SavethatError
-    from savethat.launch import submit as submit
+    from savethat.launch.face import submit as submit
+    from savethat.launch.face import sweep as sweep
     from savethat.logs import logger as logger
     from savethat.node import Node as Node
     from savethat.storage import Storage as Storage
@@ -32,7 +33,8 @@ _HOMES = {
     "logger": "savethat.logs",
     "run_main": "savethat.cli.main",
     "runs_frame": "savethat.catalog.run",
-    "submit": "savethat.launch",
+    "submit": "savethat.launch.face",
+    "sweep": "savethat.launch.face",
 }
 
 __all__ = [

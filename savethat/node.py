@@ -98,7 +98,7 @@ class Node(Generic[ArgsT, ResultT]):
             Exception: whatever the node raises, after its files are saved.
         """
         # The one step up of this module: the method everyone expects on a node is a launch.
-        from savethat.launch import run_inline
+        from savethat.launch.here import run_inline
 
         return typing.cast(ResultT, run_inline(self))
 

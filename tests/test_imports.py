@@ -27,7 +27,7 @@ RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
 # The face's convenience: a node starts its own run, a storage lists runs.
 REACHES_UP = {
-    ("savethat.node", "savethat.launch"),
+    ("savethat.node", "savethat.launch.here"),
     ("savethat.storage", "savethat.catalog"),
     ("savethat.storage", "savethat.catalog.run"),
 }

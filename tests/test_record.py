@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savethat.run.key import new_keys, parse_key
+from savethat.run.key import member_keys, new_key, parse_key, stem_of
 from savethat.run.layout import (
     MARKS,
+    job_name,
     launch_name,
     mark_name,
     marks_prefix,
+    parse_job_name,
     parse_launch_name,
     parse_mark_name,
 )
@@ -44,12 +46,21 @@ def test_a_key_says_node_and_time() -> None:
     assert parts.time == T0.replace(microsecond=0)
 
 
-def test_keys_of_one_launch_never_clash_even_with_a_generator_that_repeats_itself() -> None:
-    seeded = random.Random(1)
-    script = [seeded.choices("ab", k=8) for _ in range(3)]
-    script = [script[0], script[0], script[1], script[1], script[2]]
-    keys = new_keys("FitOLS", T0, 3, lambda *_, **__: script.pop(0))
-    assert len(set(keys)) == 3
+@pytest.mark.parametrize("count", [1, 2, 10, 11, 1000])
+def test_keys_of_one_launch_never_clash_and_tell_their_launch(count: int) -> None:
+    stem = new_key("FitOLS", T0, random.Random(1).choices)
+    keys = member_keys(stem, count)
+    assert len(set(keys)) == count
+    assert sorted(keys) == keys
+    assert {stem_of(key) for key in keys} == {stem}
+    assert all(parse_key(key) is not None for key in keys)
+
+
+@given(st.integers(0, 5000), st.sampled_from([0, 1, 3, 101, 1001]))
+def test_a_job_is_found_from_its_name_and_index(position: int, array_size: int) -> None:
+    name, index = job_name("FitOLS_1.2", position, array_size)
+    assert index < array_size or array_size == 0
+    assert parse_job_name(name, index) == ("FitOLS_1.2", position)
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,12 @@ def open_catalog(config: Config) -> Catalog:
         ConfigError: the project is on B2 and there are no credentials.
     """
     from savethat.config import credentials
+    from savethat.launchers.queue import revive
     from savethat.remotes import open_remote
     from savethat.remotes.directory import DirectoryRemote
 
+    # Whoever looks at runs sees to it that those that wait here are carried out.
+    revive()
     home = DirectoryRemote(config.local_path)
     remote = open_remote(config, credentials(config)) if config.b2 is not None else home
     return catalog_of(remote, home)

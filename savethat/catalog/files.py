@@ -11,15 +11,16 @@ from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
 from savethat.errors import MissingError, NotFoundError
 from savethat.remotes.transfer import download_tree, upload_tree
+from savethat.remotes.walk import storable
 from savethat.run.layout import (
     ENDINGS,
     HIDDEN,
-    LAUNCHES,
     launch_name,
     marks_prefix,
     parse_mark_name,
 )
 from savethat.run.record import Mark
+from savethat.worker.ledger import publish, read_launch
 
 
 def local_folder(catalog: Catalog, key: str) -> Path:
@@ -98,7 +99,12 @@ def waiting(catalog: Catalog) -> list[str]:
 
 def send(catalog: Catalog, key: str) -> int:
     """Sends a run that waits here, then its marks; returns how many files it has there now."""
-    count = upload_tree(catalog.remote, local_folder(catalog, key), key)
+    folder = local_folder(catalog, key)
+    count = upload_tree(catalog.remote, folder, key)
+    # What an earlier attempt left there and this one did not write is not the run's any more.
+    here = {f"{key}/{name}" for name, _ in storable(folder)[0]}
+    there = [entry.name for entry in catalog.remote.list(f"{key}/")]
+    catalog.remote.delete(name for name in there if name not in here)
     send_marks(catalog, key)
     return count
 
@@ -110,12 +116,11 @@ def send_marks(catalog: Catalog, key: str) -> None:
         return
     names = [entry.name for entry in home.list(marks_prefix(key))]
     marks = [Mark.from_json(json.loads(home.read(name))) for name in names]
-    launches = dict.fromkeys(launch_name(mark.launch) for mark in marks)
-    for name in launches:
-        try:
-            remote.replace(name, home.read(name))
-        except MissingError:
-            continue  # it reached the remote earlier
+    launches = dict.fromkeys(mark.launch for mark in marks)
+    for launch_id in launches:
+        launch = read_launch(home, launch_id)
+        if launch is not None:  # else it reached the remote earlier
+            publish(remote, launch, anew=True)
     endings = [mark for mark in marks if mark.mark in ENDINGS]
     for mark, name in zip(marks, names, strict=True):
         if mark in endings:
@@ -127,7 +132,7 @@ def send_marks(catalog: Catalog, key: str) -> None:
     home.delete(names)
     still = {entry.name for entry in home.list(f"{HIDDEN}/index/")}
     if not still:
-        home.delete([name for name in launches if name.startswith(LAUNCHES)])
+        home.delete(map(launch_name, launches))
 
 
 def _is_here(catalog: Catalog, row: Row) -> bool:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
-from savethat.catalog.reading import Planned, Reading, Sighting, index_entries, run_entries
+from savethat.catalog.reading import (
+    PARALLEL,
+    Planned,
+    Reading,
+    Sighting,
+    index_entries,
+    run_entries,
+)
 from savethat.catalog.row import Row
-from savethat.errors import StorageError
+from savethat.catalog.traces import Traces
+from savethat.errors import StorageError, UnreachableError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
+from savethat.launchers.locks import submitting
+from savethat.launchers.slurm.leftovers import settle
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import ENDINGS, launch_folder
@@ -18,12 +30,11 @@ from savethat.run.record import SLURM, Mark, Place
 from savethat.run.status import (
     Answer,
     Job,
-    NoSuchJob,
     NotAsked,
-    Phase,
     State,
     read_status,
 )
+from savethat.worker.ledger import Ledger
 
 
 @dataclasses.dataclass
@@ -105,18 +116,59 @@ class Catalog:
         for entry in remote.list(f"{row.key}/"):
             yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
 
-    def cancel(self, rows: Iterable[Row]) -> None:
-        """Ends runs, queued or running.
+    def cancel(self, rows: Collection[Row], *, by: str) -> None:
+        """Ends runs, queued or running; of one that never began, this leaves the mark.
+
+        Args:
+            rows: the runs.
+            by: who ends them, for the reason.
 
         Raises:
             SchedulerError: a scheduler could not be asked to.
+            RefusedError: one of them is just being submitted by another process.
         """
-        by_scheduler: dict[str, list[JobRef]] = {}
-        for row in rows:
-            ref = JobRef(row.launch, row.position, row.place)
-            by_scheduler.setdefault(row.place.scheduler, []).append(ref)
-        for name, refs in by_scheduler.items():
-            self.schedulers[name].cancel(refs)
+        by_scheduler: dict[str, dict[JobRef, Row]] = {}
+        with contextlib.ExitStack() as stack:
+            # Nobody may submit meanwhile what has no job yet.
+            unsubmitted = {row.launch for row in rows if not row.mark and not row.submitted}
+            for launch in sorted(unsubmitted):
+                folder = self.home.root / launch_folder(launch)
+                stack.enter_context(submitting(folder))
+                settle(folder)
+            for row in rows:
+                by_scheduler.setdefault(row.place.scheduler, {})[_ref(row)] = row
+            for name, refs in by_scheduler.items():
+                never = self.schedulers[name].cancel(list(refs))
+                self._mark_cancelled([refs[ref] for ref in never], by)
+
+    def _mark_cancelled(self, rows: Sequence[Row], by: str) -> None:
+        """Leaves the ending mark of runs that have no worker, and never will."""
+        now = datetime.now(timezone.utc)
+
+        def leave(row: Row) -> None:
+            mark = Mark(
+                key=row.key,
+                attempt=row.attempt,
+                mark="cancelled",
+                node=row.node,
+                launch=row.launch,
+                place=row.place,
+                submitted_at=row.submitted_at or now,
+                finished_at=now,
+                reason=f"cancelled by {by} before it began",
+                args=row.args,
+                tags=row.tags,
+                sweep=row.sweep,
+                position=row.position,
+                array_size=row.array_size,
+            )
+            try:
+                Ledger(self.remote, row.launch).end(mark)
+            except UnreachableError:
+                Ledger(self.home, row.launch).end(mark)
+
+        with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(leave, rows))
 
     def _ask(self, max_age: float) -> dict[str, Snapshot]:
         return {name: each.ask(max_age=max_age) for name, each in self.schedulers.items()}
@@ -129,8 +181,9 @@ class Catalog:
             ref = _open_ref(marks.seen.get(key), marks.planned.get(key))
             if ref is not None:
                 open_[key] = ref
+        traces = Traces(self.home)
         answers = {
-            ref: self._with_last_words(ref, answer)
+            ref: traces.add(ref, answer)
             for ref, answer in _answers(snapshots, list(open_.values())).items()
         }
         now = self._now(bool(open_))
@@ -151,23 +204,6 @@ class Catalog:
         ]
         return Listing(rows, warnings, complete)
 
-    def _with_last_words(self, ref: JobRef, answer: Answer) -> Answer:
-        """The answer, with what a job that left no word of its own printed at last."""
-        if ref.place.scheduler != SLURM:
-            return answer
-        if isinstance(answer, Job) and (answer.phase is not Phase.OVER or answer.cancelled):
-            return answer
-        if isinstance(answer, NotAsked):
-            return answer
-        from savethat.launchers.slurm.output import last_words
-
-        words = last_words(self.home.root / launch_folder(ref.launch), ref.position)
-        if not words:
-            return answer
-        if isinstance(answer, NoSuchJob):
-            return NoSuchJob(words)
-        return dataclasses.replace(answer, reason=": ".join(filter(None, (answer.reason, words))))
-
     def _now(self, wanted: bool) -> float:
         return self.remote.now() if wanted else 0.0
 
@@ -183,16 +219,19 @@ def _open_ref(sighting: Sighting | None, planned: Planned | None) -> JobRef | No
     """Whom to ask about a run that has not ended."""
     current = _current(sighting, planned)
     if current is not None:
-        if current.mark.mark in ENDINGS:
+        mark = current.mark
+        if mark.mark in ENDINGS:
             return None
-        return JobRef(current.mark.launch, _position(current.mark.place), current.mark.place)
+        return JobRef(
+            mark.launch, mark.position, mark.place, mark.array_size, mark.key, mark.attempt
+        )
     assert planned is not None
-    return JobRef(planned.launch.id, planned.position, planned.launch.place)
+    launch, run = planned.launch, planned.run
+    return JobRef(launch.id, run.position, launch.place, launch.array_size, run.key, run.attempt)
 
 
-def _position(place: Place) -> int:
-    index = place.job_id.rpartition("_")[2]
-    return int(index) if "_" in place.job_id and index.isdigit() else 0
+def _ref(row: Row) -> JobRef:
+    return JobRef(row.launch, row.position, row.place, row.array_size, row.key, row.attempt)
 
 
 def _answers(snapshots: Mapping[str, Snapshot], refs: Sequence[JobRef]) -> dict[JobRef, Answer]:
@@ -222,7 +261,9 @@ def _row(
         launch=launch.id,
         place=_told(launch.place, answer),
         attempt=run.attempt,
-        position=planned.position,
+        position=run.position,
+        array_size=launch.array_size,
+        submitted=_submitted(answer),
         args=run.args,
         tags=launch.tags,
         sweep=launch.sweep,
@@ -245,7 +286,8 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
         launch=mark.launch,
         place=mark.place,
         attempt=mark.attempt,
-        position=_position(mark.place),
+        position=mark.position,
+        array_size=mark.array_size,
         started_at=mark.started_at,
         finished_at=mark.finished_at,
         args=mark.args,
@@ -260,6 +302,11 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
     )
 
 
+def _submitted(answer: Answer) -> bool | None:
+    """Whether the scheduler has a job of the run; None where it could not be asked."""
+    return None if isinstance(answer, NotAsked) else isinstance(answer, Job)
+
+
 def _synced(state: State, *, on_remote: bool) -> bool | None:
     return on_remote if state.status.finished else None
 
@@ -270,7 +317,7 @@ def _told(place: Place, answer: Answer) -> Place:
         return dataclasses.replace(
             place, job_id=answer.job_id or place.job_id, host=answer.host or ""
         )
-    return dataclasses.replace(place, host="") if place.scheduler != "foreground" else place
+    return dataclasses.replace(place, host="") if place.scheduler == SLURM else place
 
 
 def _clock(seconds: float) -> str:

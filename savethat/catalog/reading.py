@@ -5,16 +5,19 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable
 
 from savethat.errors import StorageError
 from savethat.remotes.base import Entry, Remote
+from savethat.run.key import stem_of
 from savethat.run.layout import (
     ENDINGS,
     HIDDEN,
     INDEX,
     LAUNCHES,
-    launch_name,
+    RUNS_INFO,
+    launches_prefix,
     marks_prefix,
     parse_launch_name,
     parse_mark_name,
@@ -41,7 +44,6 @@ class Planned:
     """A run that a launch record names."""
 
     launch: Launch
-    position: int
     run: PlannedRun
     modified: float
     synced: bool
@@ -52,6 +54,9 @@ class Reading:
 
     def __init__(self) -> None:
         self.seen: dict[str, Sighting] = {}
+        # How many were seen of each stem of keys, and of each launch that a mark names.
+        self._by_stem: Counter[str] = Counter()
+        self._by_launch: Counter[str] = Counter()
         self.planned: dict[str, Planned] = {}
         self.warnings: list[str] = []
 
@@ -68,6 +73,8 @@ class Reading:
             for entry, mark in zip(marks, read, strict=True):
                 if mark is not None:
                     self._see(Sighting(mark, entry.name, entry.modified, synced))
+            self._by_stem = Counter(map(stem_of, self.seen))
+            self._by_launch = Counter(sighting.mark.launch for sighting in self.seen.values())
             wanted = [entry for entry in launches if not self._all_seen(entry)]
             records = pool.map(lambda entry: self._launch(remote, entry), wanted)
             for entry, launch in zip(wanted, records, strict=True):
@@ -80,18 +87,28 @@ class Reading:
             self.seen[sighting.mark.key] = sighting
 
     def _plan(self, launch: Launch, modified: float, *, synced: bool) -> None:
-        for position, run in enumerate(launch.runs):
+        for run in launch.runs:
             known = self.planned.get(run.key)
             if known is None or run.attempt > known.run.attempt:
-                self.planned[run.key] = Planned(launch, position, run, modified, synced)
+                self.planned[run.key] = Planned(launch, run, modified, synced)
 
     def _all_seen(self, entry: Entry) -> bool:
-        """Whether a launch of one run, whose name is its record, has a mark already."""
+        """Whether all runs of a launch have a mark already, so that its record says nothing new.
+
+        That of one run is named as the run and its attempt; of others a listing tells the number of
+        runs, where the remote keeps headers.
+        """
         launch_id = parse_launch_name(entry.name)
         assert launch_id is not None
-        key, _, attempt = launch_id.partition(".")
-        sighting = self.seen.get(key)
-        return sighting is not None and sighting.mark.attempt >= int(attempt or 1)
+        stem, _, number = launch_id.partition(".")
+        sighting = self.seen.get(stem)
+        if sighting is not None:
+            return sighting.mark.attempt >= int(number or 1)
+        runs = (entry.info or {}).get(RUNS_INFO, "")
+        if not runs.isdecimal():
+            return False
+        seen = self._by_launch[launch_id] if number else self._by_stem[stem]
+        return seen >= int(runs)
 
     def _mark(self, remote: Remote, entry: Entry) -> Mark | None:
         try:
@@ -135,10 +152,9 @@ def index_entries(remote: Remote, node: str) -> Iterable[Entry]:
 
 
 def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
-    """The marks of one run, and the launch records that are named as it is: two listings."""
+    """The marks of one run, and the launch records that may name it: two listings."""
     yield from remote.list(marks_prefix(key))
-    # A launch of one run is named as the run (and its attempt), so these lie together.
-    yield from remote.list(launch_name(key).removesuffix(".json"))
+    yield from remote.list(launches_prefix(key))
 
 
 def _rank(sighting: Sighting) -> tuple[int, bool, bool]:

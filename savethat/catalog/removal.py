@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
-from savethat.errors import MissingError, RefusedError, SavethatError
+from savethat.errors import RefusedError, SavethatError
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import launch_folder, launch_name, marks_prefix
-from savethat.run.record import Launch
+from savethat.run.key import stem_of
+from savethat.run.layout import (
+    launch_folder,
+    launch_name,
+    launches_prefix,
+    marks_prefix,
+    parse_launch_name,
+)
+from savethat.worker.ledger import publish, read_launch
 
 PARALLEL = 8
 
@@ -154,33 +160,38 @@ def _remove_one(remotes: Sequence[Remote], row: Row) -> tuple[int, int]:
 def _strike(remotes: Sequence[Remote], rows: Sequence[Row]) -> list[tuple[Row, str]]:
     """Takes runs out of their launch records; a record without runs goes."""
     left: list[tuple[Row, str]] = []
-    by_launch: dict[str, list[Row]] = {}
-    for row in rows:
-        by_launch.setdefault(row.launch, []).append(row)
-        # An earlier attempt's launch has its own record, named as the run.
-        by_launch.setdefault(row.key, []).append(row)
-    for launch_id, members in by_launch.items():
-        keys = {row.key for row in members}
-        for remote in remotes:
+    for remote in remotes:
+        by_launch: dict[str, list[Row]] = {}
+        for row in rows:
+            for launch_id in _launches(remote, row):
+                by_launch.setdefault(launch_id, []).append(row)
+        for launch_id, members in by_launch.items():
             try:
-                _strike_from(remote, launch_id, keys)
+                _strike_from(remote, launch_id, {row.key for row in members})
             except (SavethatError, ValueError) as error:
                 left += [(row, f"its launch record: {error}") for row in members]
     return left
 
 
+def _launches(remote: Remote, row: Row) -> Iterable[str]:
+    """The launches whose records may name a run: one for each of its attempts."""
+    stem = stem_of(row.key)
+    if row.attempt == 1:
+        return {row.launch, stem}
+    names = (parse_launch_name(entry.name) for entry in remote.list(launches_prefix(stem)))
+    return {row.launch, stem, *filter(None, names)}
+
+
 def _strike_from(remote: Remote, launch_id: str, keys: set[str]) -> None:
-    name = launch_name(launch_id)
-    try:
-        launch = Launch.from_json(json.loads(remote.read(name)))
-    except MissingError:
+    launch = read_launch(remote, launch_id)
+    if launch is None:
         return
     stay = tuple(run for run in launch.runs if run.key not in keys)
     if stay:
-        record = dataclasses.replace(launch, runs=stay)
-        remote.replace(name, json.dumps(record.to_json()).encode())
-    else:
-        remote.delete([name])
-        # Orders and job output never leave the shared file system.
-        if isinstance(remote, DirectoryRemote):
-            remote.delete_prefix(f"{launch_folder(launch_id)}/")
+        if len(stay) < len(launch.runs):
+            publish(remote, dataclasses.replace(launch, runs=stay), anew=True)
+        return
+    remote.delete([launch_name(launch_id)])
+    # Orders and job output never leave the shared file system.
+    if isinstance(remote, DirectoryRemote):
+        remote.delete_prefix(f"{launch_folder(launch_id)}/")

@@ -19,11 +19,13 @@ class Row:
     Args:
         key, node (dotted), status, reason, args, result, tags, sweep, attempt: the run's.
         submitted_at, started_at, finished_at: UTC; None where not known.
-        launch: the launch's id; `position` is the run's place in it.
+        launch: the launch's id; `position` is the run's place in it, `array_size` the launch's.
         place: where it was sent, or runs.
         files, bytes: as last carried out; None where nothing was.
         synced: whether the remote has all of it; None while it is not finished.
         mark: the name of the mark that was read; empty where there is none.
+        submitted: for a run without a mark, whether its scheduler has a job of it; None where that
+            is not known.
         cut: fields that were too large for the listing.
     """
 
@@ -36,6 +38,7 @@ class Row:
     place: Place
     attempt: int = 1
     position: int = 0
+    array_size: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
     args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -46,6 +49,7 @@ class Row:
     bytes: int | None = None
     synced: bool | None = None
     mark: str = ""
+    submitted: bool | None = None
     cut: tuple[str, ...] = ()
 
     @property

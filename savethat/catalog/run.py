@@ -15,7 +15,9 @@ from savethat.catalog.filters import Filter, statuses
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row, flatten
 from savethat.errors import ConfigError, MissingError, NotFoundError, RunFailedError
+from savethat.run.key import node_of
 from savethat.run.layout import RESULT_PICKLE
+from savethat.run.record import SLURM
 from savethat.run.status import Status
 
 if TYPE_CHECKING:
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-# `wait` looks often at first, for the short jobs, and rarely later: no cluster likes to be polled.
-_FIRST_LOOK, _LAST_LOOK = 1.0, 30.0
+# `wait` looks often at first, for the short jobs, and rarely later: no cluster likes to be polled,
+# and a bucket is not listed for nothing. What this machine alone knows costs nobody anything.
+_FIRST_LOOK, _LAST_LOOK, _LAST_LOOK_HERE = 1.0, 30.0, 2.0
 
 
 class Run:
@@ -99,6 +102,11 @@ class Run:
         self._row = row
         return self
 
+    def _is_here(self) -> bool:
+        """Whether all that is to be asked about it is on this machine."""
+        local = self._catalog.remote is self._catalog.home
+        return local and self._row.place.scheduler != SLURM
+
     def wait(self, timeout: float | None = None) -> Run:
         """Waits until it has ended, in whatever state, and returns itself.
 
@@ -108,13 +116,9 @@ class Run:
         Raises:
             TimeoutError: it has not ended by then.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_LOOK
+        pace = _Pace(timeout)
         while not self.refresh()._row.status.finished:
-            if end is not None and time.monotonic() + pause > end:
-                raise TimeoutError(f"{self.key} is still {self.status}")
-            time.sleep(pause)
-            pause = min(pause * 1.3, _LAST_LOOK)
+            pace.rest([self])
         return self
 
     @overload
@@ -157,6 +161,31 @@ class Run:
         return files.download(self._catalog, self._row)
 
 
+class _Pace:
+    """How long to rest between two looks.
+
+    Args:
+        timeout: seconds for all of it; None for no end.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._pause = _FIRST_LOOK
+
+    def rest(self, live: Sequence[Run]) -> None:
+        """Sleeps a while for runs that have not ended.
+
+        Raises:
+            TimeoutError: the end would be over.
+        """
+        if self._end is not None and time.monotonic() + self._pause > self._end:
+            more = f" and {len(live) - 1} more" if len(live) > 1 else ""
+            raise TimeoutError(f"{live[0].key} is still {live[0].status}{more}")
+        time.sleep(self._pause)
+        here = all(run._is_here() for run in live)
+        self._pause = min(self._pause * 1.3, _LAST_LOOK_HERE if here else _LAST_LOOK)
+
+
 class Runs(Sequence[Run]):
     """Runs, which a notebook shows as a table."""
 
@@ -178,6 +207,21 @@ class Runs(Sequence[Run]):
     def __repr__(self) -> str:
         return "\n".join(map(repr, self._runs)) or "<no runs>"
 
+    def wait(self, timeout: float | None = None) -> Runs:
+        """Waits until all of them have ended, in whatever state, and returns itself.
+
+        Args:
+            timeout: seconds for all together; None to wait for as long as it takes.
+
+        Raises:
+            TimeoutError: one has not ended by then.
+        """
+        pace = _Pace(timeout)
+        while live := [run for run in self._runs if not run._row.status.finished]:
+            pace.rest(live)
+            refresh(live)
+        return self
+
     def _repr_html_(self) -> str:
         columns = ("key", "status", "reason", "started_at", "finished_at", "args")
         head = "".join(f"<th>{name}</th>" for name in columns)
@@ -188,6 +232,23 @@ class Runs(Sequence[Run]):
             for run in self._runs
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def refresh(runs: Sequence[Run]) -> None:
+    """Looks again at several runs of one catalog, with one listing.
+
+    Raises:
+        NotFoundError: one has been removed.
+    """
+    nodes = {node_of(run.key) for run in runs}
+    catalog = runs[0]._catalog
+    listing = catalog.list(node=nodes.pop() if len(nodes) == 1 else "")
+    rows = {row.key: row for row in listing.rows}
+    for run in runs:
+        if run.key in rows:
+            run._row = rows[run.key]
+        elif listing.complete:
+            raise NotFoundError(f"there is no run {run.key} any more", "savethat ls")
 
 
 def open_run(config: Config, key: str) -> Run:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from savethat.cli.completing import complete_keys
 from savethat.cli.selection import filter_options, select_runs
 from savethat.cli.session import Session, pass_session, talk
 
 
 @click.command("download")
-@click.argument("keys", nargs=-1, metavar="[KEY…]")
+@click.argument("keys", nargs=-1, metavar="[KEY…]", shell_complete=complete_keys)
 @filter_options
 @click.option("--only", multiple=True, metavar="GLOB", help="Only such files (repeatable): '*.csv'")
 @pass_session

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from savethat.cli.completing import complete_keys
 from savethat.cli.selection import filter_options, make_filter
 from savethat.cli.session import Session, pass_session, warn
 
@@ -20,7 +21,7 @@ WATCH_EVERY = 30.0
 
 
 @click.command("ls")
-@click.argument("prefix", required=False, default="")
+@click.argument("prefix", required=False, default="", shell_complete=complete_keys)
 @filter_options
 @click.option("-a", "--all", "--files", "files", is_flag=True, help="Show the runs' files.")
 @click.option("--absolute", is_flag=True, help="Show times as UTC instead of as ages.")
@@ -50,9 +51,15 @@ def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> in
 
 def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age: float) -> int:
     from savethat.cli import table
+    from savethat.cli.completing.learning import remember_keys
 
     columns = tuple(filter(None, (options["columns"] or "").split(",")))
     listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
+    remember_keys(
+        session.config.root,
+        {row.key: row.status.value for row in listing.rows},
+        whole=listing.complete and not chosen.class_name,
+    )
     whole = chosen.reads_args or columns or options["sort"] or options["as_json"]
     rows = listing.rows
     if whole:

@@ -7,12 +7,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from savethat import __version__
+from savethat.cli.completing import VARIABLE, complete_folders
 from savethat.cli.session import Session
 from savethat.errors import SavethatError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130
 # What a shell reports for a program that SIGPIPE ended, as git and ls are by `| head`.
@@ -24,11 +29,17 @@ COMMANDS = {
     "setup": "Store and test the B2 credentials.",
     "nodes": "List the project's nodes.",
     "run": "Run a node, here or as a SLURM job.",
+    "sweep": "Run every combination of a node's arguments.",
     "ls": "List runs with their true state.",
+    "show": "Show all that is known of a run.",
+    "logs": "Show a run's log, also while it grows.",
+    "cancel": "End runs.",
+    "retry": "Start the next attempt of runs that failed.",
     "rm": "Remove runs, all their versions.",
     "download": "Bring runs' files here.",
     "upload": "Send a run's files to storage.",
     "sync": "Send all that is still waiting here.",
+    "completion": "Print the script that completes commands in a shell.",
 }
 
 
@@ -52,13 +63,29 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """The commands and the global options, without importing a command."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`savethat COMMAND --help` tells more; `savethat init NAME` starts a project.",
 )
-@click.option("--project", metavar="DIR", help="The project, where it is not the current folder.")
+@click.option(
+    "--project",
+    metavar="DIR",
+    shell_complete=complete_folders,
+    help="The project, where it is not the current folder.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="savethat")
 @click.pass_context
@@ -86,6 +113,11 @@ def main(
         program: the name shown in help.
     """
     session = Session(package=package, env_file=env_file)
+    if program is None and VARIABLE in os.environ:
+        from savethat.cli.completing.shells import answer
+
+        answer(cli, session)
+        return
     sys.exit(_run(sys.argv[1:] if argv is None else list(argv), session, program))
 
 

@@ -14,6 +14,7 @@ from savethat.cli.session import Session, pass_session, warn
 @pass_session
 def command(session: Session, as_json: bool) -> None:
     """List the project's nodes."""
+    from savethat.cli.completing.learning import remember_nodes
     from savethat.discovery import find_all
     from savethat.errors import ConfigError
     from savethat.node import first_line
@@ -25,6 +26,7 @@ def command(session: Session, as_json: bool) -> None:
             'write package = "my_project" in savethat.toml, or start one: savethat init my_project',
         )
     found = find_all(session.config.package)
+    remember_nodes(session.config.root, found.nodes.values(), whole=True)
     warn(f"cannot look into {module.module}: {module.error}" for module in found.broken)
     if as_json:
         for name, cls in found.nodes.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from savethat.cli.completing import complete_keys
 from savethat.cli.selection import filter_options, make_filter
 from savethat.cli.session import Session, pass_session, talk, warn
 from savethat.errors import NotFoundError, RefusedError, SchedulerError, UsageError
@@ -21,7 +22,7 @@ CANCEL_WAIT = 120.0
 
 
 @click.command("rm")
-@click.argument("selectors", nargs=-1, metavar="[KEY… | PREFIX]")
+@click.argument("selectors", nargs=-1, metavar="[KEY… | PREFIX]", shell_complete=complete_keys)
 @filter_options
 @click.option("-y", "--force", is_flag=True, help="Do not ask.")
 @click.option("-n", "--dry-run", "--dry", "dry_run", is_flag=True, help="Only show what would go.")
@@ -44,6 +45,7 @@ def command(
     alone, and so are other users' (without --user).
     """
     from savethat.catalog import removal
+    from savethat.cli.completing.learning import forget_keys
 
     rows, named = _select(session, selectors, options)
     if cancel:
@@ -65,6 +67,7 @@ def command(
         done = removal.remove_local(home, plan.rows, only_copy=only)
     else:
         done = removal.remove(session.catalog, plan.rows)
+        forget_keys(session.config.root, {row.key for row in plan.rows} - {k for k, _ in done.left})
     talk(
         f"Deleted {_count(done.runs, 'run')}, {_count(done.versions, 'file')}, {_size(done.bytes)}."
     )
@@ -147,7 +150,7 @@ def _cancel(session: Session, rows: list[Row], *, really: bool) -> list[Row]:
     if not live or not really:
         return rows
     talk(f"Ending {_count(len(live), 'run')}…")
-    session.catalog.cancel([row for row in rows if row.key in live])
+    session.catalog.cancel([row for row in rows if row.key in live], by=session.user)
     until = time.monotonic() + CANCEL_WAIT
     while time.monotonic() < until:
         now = [session.catalog.find(row.key, max_age=0.0) or row for row in rows]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from savethat.cli.session import Session, warn
-from savethat.errors import NotFoundError, UsageError
+from savethat.cli.completing import complete_nodes, complete_statuses
+from savethat.cli.session import Session, talk, warn
+from savethat.errors import NotFoundError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from savethat.catalog.filters import Filter
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_FEW = 5
+
 _OPTIONS = (
-    click.option("--status", multiple=True, metavar="S", help="In this state (repeatable)."),
+    click.option(
+        "--status",
+        multiple=True,
+        metavar="S",
+        shell_complete=complete_statuses,
+        help="In this state (repeatable).",
+    ),
     click.option("--completed", is_flag=True, help="Completed."),
     click.option("--failed", is_flag=True, help="Failed, cancelled or lost."),
     click.option("--running", is_flag=True, help="Running."),
@@ -27,7 +36,12 @@ _OPTIONS = (
     click.option("--last", metavar="AGE", help="Within 90 (minutes), 90m, 3h, 2d or 1w."),
     click.option("--before", metavar="TIME", help="Before a time (ISO 8601) or an age (30d)."),
     click.option("--after", metavar="TIME", help="At or after a time or an age."),
-    click.option("--node", multiple=True, help="Of this node, exactly (repeatable)."),
+    click.option(
+        "--node",
+        multiple=True,
+        shell_complete=complete_nodes,
+        help="Of this node, exactly (repeatable).",
+    ),
     click.option("--arg", multiple=True, metavar="NAME=VALUE", help="With this argument."),
     click.option("--tag", multiple=True, help="With this tag (repeatable)."),
     click.option("--sweep", multiple=True, metavar="ID", help="Of this sweep."),
@@ -82,6 +96,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def select_one(session: Session, key: str) -> Row:
+    """The run that a key names.
+
+    Raises:
+        NotFoundError: it names none, or several.
+    """
+    (row,) = select_runs(session, [key], {})
+    return row
+
+
 def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) -> list[Row]:
     """The runs that keys and filters name, oldest first.
 
@@ -99,7 +123,8 @@ def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) 
     chosen = make_filter("", filters) if filters else Filter()
     if not keys and not chosen:
         raise UsageError("which run?", "give a KEY, `last` or a filter; savethat ls shows them")
-    if keys and all(parse_key(key) is not None for key in keys):
+    # A few whole keys are looked up each; for more one listing is cheaper.
+    if 0 < len(keys) <= _FEW and all(parse_key(key) is not None for key in keys):
         found = [(key, session.catalog.find(key)) for key in dict.fromkeys(keys)]
         rows = [row for _, row in found if row is not None]
         missing = [key for key, row in found if row is None]
@@ -114,3 +139,23 @@ def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) 
     if chosen.reads_args:
         rows = [session.catalog.whole(row) for row in rows]
     return [row for row in rows if chosen.matches(row)]
+
+
+def own_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) -> list[Row]:
+    """As `select_runs`, for commands that change something: one's own, unless `--user` says so.
+
+    Raises:
+        RefusedError: a run that was named is another user's.
+    """
+    rows = select_runs(session, keys, filters)
+    if filters["user"]:
+        return rows
+    others = [row for row in rows if row.place.user != session.user]
+    if keys and others:
+        row = others[0]
+        raise RefusedError(
+            f"{row.key} is {row.place.user}'s run", f"--user {row.place.user}, if that is meant"
+        )
+    for row in others:
+        talk(f"skipped: {row.key} is {row.place.user}'s (--user {row.place.user})")
+    return [row for row in rows if row.place.user == session.user]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import getpass
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +59,9 @@ class Session:
     @property
     def user(self) -> str:
         """Who asks."""
-        return getpass.getuser()
+        from savethat.launchers.foreground import login_name
+
+        return login_name()
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from savethat.cli.completing import complete_keys
 from savethat.cli.selection import select_runs
 from savethat.cli.session import Session, pass_session, talk
 from savethat.errors import UsageError
 
 
 @click.command("upload")
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY", shell_complete=complete_keys)
 @pass_session
 def command(session: Session, /, key: str) -> None:
     """Send a run's files from this machine to storage; what is there already is not sent."""

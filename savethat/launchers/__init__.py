@@ -1,4 +1,4 @@
-"""Who carries runs out, and who is asked about them: this process (`foreground`) and SLURM."""
+"""Who carries runs out, and who is asked about them: this process, this machine's queue, SLURM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 def schedulers() -> Mapping[str, Scheduler]:
     """All schedulers this machine may ask, by the name a run's place gives."""
     from savethat.launchers.foreground import Foreground
+    from savethat.launchers.queue.scheduler import Queue
     from savethat.launchers.slurm.queue import Slurm
-    from savethat.run.record import FOREGROUND, SLURM
+    from savethat.run.record import FOREGROUND, QUEUE, SLURM
 
-    return {FOREGROUND: Foreground(), SLURM: Slurm()}
+    return {FOREGROUND: Foreground(), QUEUE: Queue(), SLURM: Slurm()}

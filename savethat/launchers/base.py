@@ -6,6 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from savethat.run.layout import job_name
 from savethat.run.record import Place
 from savethat.run.status import Answer
 
@@ -15,14 +16,25 @@ class JobRef:
     """Names one run's job to its scheduler.
 
     Args:
-        launch: the launch id, which is the job's name.
-        position: the run's place in the launch, which is the array index.
+        launch: the launch id.
+        position: the run's place in the launch.
         place: where the run was sent, or runs.
+        array_size: the most runs in one of the launch's job arrays; 0 where there is none.
+        key: the run's.
+        attempt: which attempt of it.
     """
 
     launch: str
     position: int
     place: Place
+    array_size: int = 0
+    key: str = ""
+    attempt: int = 1
+
+    @property
+    def job_name(self) -> str:
+        """The name its job has."""
+        return job_name(self.launch, self.position, self.array_size)[0]
 
 
 class Snapshot(abc.ABC):
@@ -51,8 +63,11 @@ class Scheduler(abc.ABC):
         """
 
     @abc.abstractmethod
-    def cancel(self, refs: Sequence[JobRef]) -> None:
+    def cancel(self, refs: Sequence[JobRef]) -> Sequence[JobRef]:
         """Ends these jobs, pending or running.
+
+        Returns:
+            Those that never began and never will: no worker of theirs leaves a mark.
 
         Raises:
             SchedulerError: it could not be asked to.

@@ -72,6 +72,35 @@ def this_process(scheduler: str = FOREGROUND, where: str = FOREGROUND, job_id: s
     )
 
 
+def is_alive(pid: int, started: float) -> bool:
+    """Whether the process that started then still lives; a zombie does not."""
+    try:
+        process = psutil.Process(pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and abs(process.create_time() - started) <= _START_TOLERANCE
+    except (psutil.Error, ValueError):
+        return False
+
+
+def terminate(pid: int, started: float) -> bool:
+    """Sends SIGTERM to that process; False where it is gone already.
+
+    Raises:
+        PermissionError: it is another user's.
+    """
+    try:
+        process = psutil.Process(pid)
+        # psutil looks again whether the pid is still this process before it sends.
+        if abs(process.create_time() - started) > _START_TOLERANCE:
+            return False
+        process.send_signal(signal.SIGTERM)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied as error:
+        raise PermissionError(f"process {pid} is another user's") from error
+    return True
+
+
 class Foreground(Scheduler):
     """Answers for runs whose supervisor is a process of this machine."""
 
@@ -79,7 +108,7 @@ class Foreground(Scheduler):
         """The processes alive now; asking costs too little to share answers, whatever `max_age`."""
         return _Processes()
 
-    def cancel(self, refs: Sequence[JobRef]) -> None:
+    def cancel(self, refs: Sequence[JobRef]) -> Sequence[JobRef]:
         """Sends SIGTERM to the runs' supervisors; one that is gone already is left alone.
 
         Raises:
@@ -95,17 +124,13 @@ class Foreground(Scheduler):
                 )
         for ref in refs:
             try:
-                process = psutil.Process(ref.place.pid)
-                # psutil looks again whether the pid is still this process before it sends.
-                if _same_start(process.create_time(), ref.place):
-                    process.send_signal(signal.SIGTERM)
-            except psutil.NoSuchProcess:
-                continue
-            except psutil.AccessDenied as error:
+                terminate(ref.place.pid, ref.place.pid_started)
+            except PermissionError as error:
                 raise SchedulerError(
                     f"{ref.launch} is a process of {ref.place.user}, not yours",
                     f"ask {ref.place.user} to cancel it",
                 ) from error
+        return []
 
 
 class _Processes(Snapshot):
@@ -140,12 +165,7 @@ class _Processes(Snapshot):
         if place.pid in self._started:
             return _same_start(self._started[place.pid], place)
         # It may have started since the table was read.
-        try:
-            process = psutil.Process(place.pid)
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            return alive and _same_start(process.create_time(), place)
-        except psutil.Error:
-            return False
+        return is_alive(place.pid, place.pid_started)
 
 
 def _out_of_reach(place: Place) -> str:

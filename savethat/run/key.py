@@ -1,7 +1,8 @@
 """Run keys: `FitOLS_2026-11-23T08-05-52_k3x9w2pq` is a node, a UTC time and a suffix.
 
 A key is the run's name everywhere: folder, object prefix and (for a launch of one) job name, so
-it holds only characters that are legal in all of them.
+it holds only characters that are legal in all of them. The runs of a larger launch have its id and
+their position: `FitOLS_2026-11-23T08-05-52_k3x9w2pq007`.
 """
 
 from __future__ import annotations
@@ -50,19 +51,32 @@ def node_of(key: str) -> str:
     return parts.node
 
 
-def new_keys(
-    node: str, now: datetime, count: int, choices: Callable[..., Sequence[Any]]
-) -> list[str]:
-    """`count` different keys for runs of one launch.
+def new_key(node: str, now: datetime, choices: Callable[..., Sequence[Any]]) -> str:
+    """A key that no other launch has.
 
     Args:
         node: the node's class name.
         now: the time of the launch, aware.
-        count: how many.
         choices: `random.SystemRandom().choices`, or a seeded one in tests.
     """
-    stem = f"{node}_{now.astimezone(timezone.utc).strftime(TIME_FORMAT)}_"
-    suffixes: dict[str, None] = {}
-    while len(suffixes) < count:
-        suffixes["".join(choices(SUFFIX_ALPHABET, k=SUFFIX_LENGTH))] = None
-    return [stem + suffix for suffix in suffixes]
+    suffix = "".join(choices(SUFFIX_ALPHABET, k=SUFFIX_LENGTH))
+    return f"{node}_{now.astimezone(timezone.utc).strftime(TIME_FORMAT)}_{suffix}"
+
+
+def member_keys(stem: str, count: int) -> list[str]:
+    """The keys of a launch's runs: `stem` itself for one, else followed by each one's position.
+
+    They differ by construction, and each tells its launch (see `stem_of`).
+    """
+    if count == 1:
+        return [stem]
+    width = len(str(count - 1))
+    return [f"{stem}{position:0{width}d}" for position in range(count)]
+
+
+def stem_of(key: str) -> str:
+    """The key without a position at its end: the start of the ids of all its launches."""
+    parts = parse_key(key)
+    assert parts is not None, f"not a run key: {key!r}"
+    beyond = len(parts.suffix) - SUFFIX_LENGTH
+    return key[:-beyond] if beyond > 0 else key

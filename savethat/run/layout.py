@@ -4,6 +4,7 @@
     .savethat/launches/<launch id>.json               what was asked
     .savethat/index/<node>/<run key>.<attempt>.<mark> what happened
     .savethat/code/                                   code capsules
+    .savethat/jobs/<launch id>/                       what its jobs need and print; never on B2
 
 `docs/explanation/storage.md` says who writes, reads and removes each.
 """
@@ -13,16 +14,21 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from savethat.run.key import node_of, parse_key
+from savethat.run.key import node_of, parse_key, stem_of
 
 HIDDEN = ".savethat"
 INDEX = f"{HIDDEN}/index/"
 LAUNCHES = f"{HIDDEN}/launches/"
+JOBS = f"{HIDDEN}/jobs/"
+LOCKS = f"{HIDDEN}/locks/"
 
 STARTED = "started"
 # What a run that ended leaves; `started` is rewritten as its heartbeat until then.
 ENDINGS = ("completed", "failed", "cancelled")
 MARKS = (STARTED, *ENDINGS)
+
+# An info header of launch records: how many runs it names.
+RUNS_INFO = "savethat-runs"
 
 # The run's own files, in its folder.
 ARGS_FILE = "args.json"
@@ -73,9 +79,37 @@ def launch_name(launch_id: str) -> str:
     return f"{LAUNCHES}{launch_id}.json"
 
 
+def launches_prefix(key: str) -> str:
+    """The prefix under which every launch record that names this run lies."""
+    return f"{LAUNCHES}{stem_of(key)}"
+
+
 def launch_folder(launch_id: str) -> str:
-    """Where a launch's order, batch script and job output lie, below `local_path`."""
-    return f"{HIDDEN}/slurm/{launch_id}"
+    """Where a launch's order, batch scripts and its jobs' output lie, below `local_path`."""
+    return f"{JOBS}{launch_id}"
+
+
+def live_log(launch_id: str, position: int) -> str:
+    """The log of a run that is running elsewhere, as it grows, below `local_path`."""
+    return f"{launch_folder(launch_id)}/live-{position}.log"
+
+
+def job_name(launch_id: str, position: int, array_size: int) -> tuple[str, int]:
+    """The name of a run's job, and its index in the job array.
+
+    An array holds at most `array_size` runs (0: all of them); the arrays after the first are named
+    by the position they begin with.
+    """
+    offset = position - position % array_size if array_size else 0
+    return (f"{launch_id}+{offset}" if offset else launch_id), position - offset
+
+
+def parse_job_name(name: str, index: int) -> tuple[str, int]:
+    """The launch and the position of a job, from its name and its index in the array."""
+    launch_id, plus, offset = name.rpartition("+")
+    if plus and offset.isascii() and offset.isdecimal():
+        return launch_id, int(offset) + index
+    return name, index
 
 
 def parse_launch_name(name: str) -> str | None:

@@ -59,12 +59,23 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """One run of a launch: its key, dotted node, arguments as JSON, and which attempt it is."""
+    """One run of a launch.
+
+    Args:
+        key: the run's.
+        node: dotted.
+        args: as JSON.
+        attempt: from 1.
+        position: the run's number in its launch; it stays when other runs are removed.
+        resumable: whether an attempt after the first starts with the files of the one before.
+    """
 
     key: str
     node: str
     args: Mapping[str, Any]
     attempt: int = 1
+    position: int = 0
+    resumable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +83,16 @@ class Launch:
     """What was asked: written once, before any job exists.
 
     Args:
-        id: also the job's name; the run key where the launch has one run.
+        id: also its jobs' name (see `layout.job_name`); the run key where the launch has one run.
         created_at: UTC.
         place: who launched it, and which scheduler is to carry it out.
-        runs: in array order.
+        runs: by position.
         root: the project's root on the launching machine.
         resources: sbatch options as asked.
         tags: the user's words for it.
         sweep: the sweep's id, empty where it is none.
+        array_size: the most runs in one job array; 0 where there is no array.
+        max_parallel: the most of its runs at a time; 0 for no limit of its own.
     """
 
     id: str
@@ -90,6 +103,8 @@ class Launch:
     resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     tags: tuple[str, ...] = ()
     sweep: str = ""
+    array_size: int = 0
+    max_parallel: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is stored."""
@@ -123,6 +138,8 @@ class Launch:
             raise ValueError(f"not a launch id: {launch.id!r}")
         if any(parse_key(run.key) is None or run.attempt < 1 for run in launch.runs):
             raise ValueError("a launch record with a run that has no run key")
+        if len({run.position for run in launch.runs}) < len(launch.runs):
+            raise ValueError("a launch record with two runs at one position")
         return launch
 
 
@@ -137,13 +154,14 @@ class Mark:
         node: dotted.
         launch: the launch's id.
         place: where it runs.
-        submitted_at, started_at, finished_at: UTC.
+        submitted_at, started_at, finished_at: UTC; a run cancelled before it began never started.
         reason: why it ended, one line.
         args: as JSON.
         result: the result's scalars.
         tags, sweep: as launched.
         files, bytes: of the run's folder, as last carried out.
         heartbeat: seconds between two rewritings of `started`.
+        position, array_size: the run's in its launch (see `layout.job_name`).
         cut: names of the fields that were too large to be listed here.
     """
 
@@ -154,7 +172,7 @@ class Mark:
     launch: str
     place: Place
     submitted_at: datetime
-    started_at: datetime
+    started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str = ""
     args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -164,6 +182,8 @@ class Mark:
     files: int = 0
     bytes: int = 0
     heartbeat: float = 60.0
+    position: int = 0
+    array_size: int = 0
     cut: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -182,15 +202,17 @@ class Mark:
             ValueError: it is not a mark of a format known here.
         """
         fields = _checked(data)
-        finished = fields.get("finished_at")
+        times = {name: fields.get(name) for name in ("started_at", "finished_at")}
         mark = _build(
             cls,
             {
                 **fields,
                 "place": _build(Place, fields.get("place")),
                 "submitted_at": parse_time(fields.get("submitted_at")),
-                "started_at": parse_time(fields.get("started_at")),
-                "finished_at": parse_time(finished) if finished is not None else None,
+                **{
+                    name: parse_time(time) if time is not None else None
+                    for name, time in times.items()
+                },
                 "tags": _words(fields.get("tags", [])),
                 "cut": _words(fields.get("cut", [])),
             },
@@ -274,6 +296,7 @@ def _words(value: object) -> tuple[str, ...]:
 # Names of the annotations used above, and what a JSON value of each may be.
 _SHAPES: dict[str, type | tuple[type, ...]] = {
     "str": str,
+    "bool": bool,
     "int": int,
     "float": (int, float),
     "Mapping[str, Any]": dict,

@@ -1,6 +1,7 @@
 """Carry-out: sends what changed in a run's folder, and remembers what it has sent.
 
-It lists nothing on the remote: the manifest says what is there. A file counts as changed when its
+It lists nothing on the remote, unless earlier attempts left files there: the manifest says what is
+there. A file counts as changed when its
 size, its modification time or its inode did.
 """
 
@@ -40,15 +41,21 @@ class CarryOut:
         remote: where to.
         key: the run's; its files lie below it.
         journal: told of files that are left out.
+        earlier: whether there were attempts before this one, whose files may be there.
     """
 
-    def __init__(self, folder: Path, remote: Remote, key: str, journal: Journal) -> None:
+    def __init__(
+        self, folder: Path, remote: Remote, key: str, journal: Journal, *, earlier: bool = False
+    ) -> None:
         self._folder = folder
         self._remote = remote
         self._key = key
         self._journal = journal
         self._sent: dict[str, tuple[Fingerprint, Stored]] = {}
         self._told: set[str] = set()
+        # What earlier attempts left, by name: this one knows none of its versions. None: not
+        # listed yet.
+        self._earlier: set[str] | None = None if earlier else set()
 
     def carry(self) -> None:
         """Sends every file that changed since the last call; deletes there what was deleted here.
@@ -56,7 +63,14 @@ class CarryOut:
         Raises:
             StorageError: some file could not be sent; the others were.
         """
+        if self._earlier is None:
+            prefix = f"{self._key}/"
+            names = {entry.name.removeprefix(prefix) for entry in self._remote.list(prefix)}
+            self._earlier = names
         found = dict(self._scan())
+        gone = self._earlier - found.keys()
+        self._remote.delete([f"{self._key}/{name}" for name in gone])
+        self._earlier -= gone
         changed = [
             name
             for name, print_ in found.items()
@@ -89,6 +103,10 @@ class CarryOut:
         return len(sizes), sum(sizes)
 
     def _send(self, name: str) -> Stored:
+        if self._earlier and name in self._earlier:
+            stored = self._remote.replace(f"{self._key}/{name}", self._folder / name)
+            self._earlier.discard(name)
+            return stored
         previous = self._sent[name][1] if name in self._sent else None
         return self._remote.put(f"{self._key}/{name}", self._folder / name, previous=previous)
 

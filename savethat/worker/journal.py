@@ -10,6 +10,7 @@ from typing import IO, TextIO
 
 from savethat.logs import Line, now_line
 from savethat.run.layout import JSONL_FILE, LOG_FILE
+from savethat.worker.live import LiveLog
 
 
 class Terminal:
@@ -44,10 +45,15 @@ class Journal:
     Args:
         folder: the run's.
         terminal: None where nobody watches.
+        live: a copy of `output.log` for people elsewhere, as it grows; None where the folder itself
+            can be read.
     """
 
-    def __init__(self, folder: Path, terminal: Terminal | None = None) -> None:
+    def __init__(
+        self, folder: Path, terminal: Terminal | None = None, live: LiveLog | None = None
+    ) -> None:
         self._terminal = terminal
+        self._live = live
         self._lock = threading.Lock()
         # An attempt adds to what the attempts before it wrote.
         self._text = self._open(folder / LOG_FILE)
@@ -61,7 +67,10 @@ class Journal:
     def line(self, line: Line, *, show: bool = True) -> None:
         """Adds a line."""
         with self._lock:
-            self._text.write(line.as_text() + "\n")
+            text = line.as_text() + "\n"
+            self._text.write(text)
+            if self._live is not None:
+                self._live.write(text)
             self._json.write(line.as_json() + "\n")
             if show and self._terminal is not None:
                 self._terminal.show(line)

@@ -62,9 +62,9 @@ class Keeper(threading.Thread):
         self._signals = signals
         self._sync_every = sync_every
         self._published = published
-        self._ledger = Ledger(remote, launch)
-        self._home_ledger = Ledger(home, launch)
-        self._carry = CarryOut(folder.path, remote, mark.key, journal)
+        self._ledger = Ledger(remote, launch.id)
+        self._home_ledger = Ledger(home, launch.id)
+        self._carry = CarryOut(folder.path, remote, mark.key, journal, earlier=mark.attempt > 1)
         self._over = threading.Event()
         self._touched = time.time()
         self._told = ""
@@ -148,8 +148,10 @@ class Keeper(threading.Thread):
             self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
             return False
         if self._remote is not self._home:
-            self._home.delete([launch_name(self._launch.id)])
             self._home.delete_prefix(marks_prefix(ending.key))
+            # The record of several runs goes when the last of them does.
+            if len(self._launch.runs) == 1:
+                self._home.delete([launch_name(self._launch.id)])
         return True
 
     def _store(self, ending: Mark) -> None:

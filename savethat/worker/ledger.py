@@ -7,10 +7,13 @@ import json
 from savethat.errors import MissingError
 from savethat.remotes.base import Remote, Stored
 from savethat.run.layout import (
+    RUNS_INFO,
     STARTED,
     launch_name,
+    launches_prefix,
     mark_name,
     marks_prefix,
+    parse_launch_name,
     parse_mark_name,
 )
 from savethat.run.record import Launch, Mark
@@ -20,9 +23,19 @@ class RemovedError(MissingError):
     """The run was removed while its worker was away: nothing of it may be written again."""
 
 
-def publish(remote: Remote, launch: Launch) -> Stored:
-    """Writes a launch record: the first thing a remote holds of a run."""
-    return remote.put(launch_name(launch.id), json.dumps(launch.to_json()).encode())
+def publish(remote: Remote, launch: Launch, *, anew: bool = False) -> Stored:
+    """Writes a launch record: the first thing a remote holds of a run.
+
+    Args:
+        remote: where to.
+        launch: the launch.
+        anew: whether there may be an older version of it, which then goes.
+    """
+    write = remote.replace if anew else remote.put
+    content = json.dumps(launch.to_json()).encode()
+    # A listing tells by their number whether all of its runs have left a mark.
+    info = {RUNS_INFO: str(len(launch.runs))}
+    return write(launch_name(launch.id), content, info=info)
 
 
 def read_launch(remote: Remote, launch_id: str) -> Launch | None:
@@ -42,12 +55,12 @@ class Ledger:
 
     Args:
         remote: where the marks go.
-        launch: the launch the attempt belongs to.
+        launch_id: the launch the attempt belongs to.
     """
 
-    def __init__(self, remote: Remote, launch: Launch) -> None:
+    def __init__(self, remote: Remote, launch_id: str) -> None:
         self._remote = remote
-        self._launch = launch
+        self._launch_id = launch_id
         self._started: Stored | None = None
 
     def beat(self, mark: Mark) -> None:
@@ -91,13 +104,21 @@ class Ledger:
         Raises:
             RemovedError: it is not wanted any more.
         """
-        launch = read_launch(self._remote, self._launch.id)
+        launch = read_launch(self._remote, self._launch_id)
         if launch is None or all(run.key != key for run in launch.runs):
             raise RemovedError(f"{key} was removed while it ran")
         for entry in self._remote.list(marks_prefix(key)):
             fact = parse_mark_name(entry.name)
             if fact is not None and fact.attempt > attempt:
                 raise RemovedError(f"{key} has gone on with attempt {fact.attempt}")
+        # An attempt that is launched and has not begun yet is the later one, too.
+        for entry in self._remote.list(launches_prefix(key)):
+            other = parse_launch_name(entry.name)
+            launch = read_launch(self._remote, other) if other else None
+            if launch is not None and any(
+                run.key == key and run.attempt > attempt for run in launch.runs
+            ):
+                raise RemovedError(f"{key} has been launched again")
 
     def _put(self, mark: Mark, previous: Stored | None = None) -> Stored:
         return self._remote.put(

@@ -23,16 +23,35 @@ class Order:
         config: the project's configuration.
         python_path: what goes before `sys.path` so that the project can be imported.
         argv: the command line that asked for it, for provenance.
+        setup: shell lines before the worker of a SLURM job.
     """
 
     launch: Launch
     config: Config
     python_path: tuple[str, ...] = ()
     argv: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
 
     def run(self, position: int) -> PlannedRun:
-        """The run at a position of the launch, which is its index in the job array."""
-        return self.launch.runs[position]
+        """The run at a position of the launch.
+
+        Raises:
+            ConfigError: the launch has none there.
+        """
+        for run in self.launch.runs:
+            if run.position == position:
+                return run
+        raise ConfigError(f"the launch {self.launch.id} has no run at {position}")
+
+    def restarted(self, position: int, times: int) -> Order:
+        """The order, with the attempt that the scheduler's own requeues make of a run."""
+        runs = tuple(
+            dataclasses.replace(run, attempt=run.attempt + times)
+            if run.position == position
+            else run
+            for run in self.launch.runs
+        )
+        return dataclasses.replace(self, launch=dataclasses.replace(self.launch, runs=runs))
 
     def write(self, folder: Path) -> Path:
         """Writes the order into a launch's folder on the shared file system."""
@@ -42,6 +61,7 @@ class Order:
             "config": self.config.to_json(),
             "python_path": self.python_path,
             "argv": self.argv,
+            "setup": self.setup,
         }
         write_aside(path, json.dumps(data).encode())
         return path
@@ -60,6 +80,7 @@ class Order:
                 Config.from_json(data["config"]),
                 tuple(data["python_path"]),
                 tuple(data["argv"]),
+                tuple(data["setup"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from savethat.logs import Line
@@ -36,10 +36,12 @@ class ChildProcess:
 
     Args:
         grace: seconds between the first signal that ends the run and a SIGKILL of the child.
+        held: file descriptors of locks that are to be held until the child is gone, too.
     """
 
-    def __init__(self, *, grace: float) -> None:
+    def __init__(self, *, grace: float, held: Sequence[int] = ()) -> None:
         self._grace = grace
+        self._held = tuple(held)
 
     def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
         """Runs the errand's node to its end."""
@@ -53,7 +55,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL if _is_terminal(0) else None,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(errand_read, events_write),
+                pass_fds=(errand_read, events_write, *self._held),
                 env=open_environment(),
                 start_new_session=True,
             )

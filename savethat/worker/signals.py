@@ -37,6 +37,8 @@ class Signals:
                 # script ignores the warning only until there is someone to hear it.
                 if number == WARNING or signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._arrive)
+            # Who starts a supervisor may have held these back until there is someone to hear them.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         return self
 
     def __exit__(

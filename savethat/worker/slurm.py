@@ -1,4 +1,4 @@
-"""The worker of a SLURM job: `python -m savethat.worker ORDER`, started by the batch script."""
+"""The worker of a SLURM job, run by its batch script: `savethat.worker.slurm ORDER OFFSET`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from savethat.config import credentials
 from savethat.errors import SavethatError
 from savethat.launchers.foreground import this_process
+from savethat.launchers.output import job_output
 from savethat.launchers.slurm.limits import parse_limit
-from savethat.launchers.slurm.output import job_output
 from savethat.run.record import SLURM, Place
 from savethat.worker.folder import RunFolder
 from savethat.worker.order import Order
@@ -28,17 +28,18 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
     """Carries out one run of the order; the exit code is the job's: 0 for completed."""
     path = Path(argv[1])
     order = Order.read(path)
-    position = int(environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    order = _requeued(order, position, int(environ.get("SLURM_RESTART_COUNT", "0")))
-    run = order.run(position)
-    place = _place(order, environ)
+    # The array's indices begin at 0 again in each array of a launch.
+    position = int(argv[2]) + int(environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    restarts = int(environ.get("SLURM_RESTART_COUNT", "0"))
+    order = order.restarted(position, restarts) if restarts else order
+    run, launch = order.run(position), order.launch
     post = Post(
-        place,
+        _place(order, environ),
         RunFolder.scratch(order.config, run.key, run.attempt),
         credentials(order.config) if order.config.b2 else None,
         published=True,
         deadline=_deadline(order, environ),
-        batch_log=job_output(path.parent, place.job_id),
+        batch_log=job_output(path.parent, launch.id, position, launch.array_size),
     )
     outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
     reason = f": {outcome.ending.reason}" if outcome.ending.reason else ""
@@ -71,15 +72,6 @@ def _place(order: Order, environ: dict[str, str]) -> Place:
         host=environ.get("SLURMD_NODENAME", here.host),
         job_id=job_id,
     )
-
-
-def _requeued(order: Order, position: int, restarts: int) -> Order:
-    """The order, with the attempt that SLURM's own requeues make it."""
-    if restarts == 0:
-        return order
-    runs = list(order.launch.runs)
-    runs[position] = dataclasses.replace(runs[position], attempt=runs[position].attempt + restarts)
-    return dataclasses.replace(order, launch=dataclasses.replace(order.launch, runs=tuple(runs)))
 
 
 if __name__ == "__main__":

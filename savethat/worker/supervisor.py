@@ -14,13 +14,15 @@ from savethat.config import Credentials
 from savethat.errors import SavethatError, StorageError
 from savethat.remotes import open_remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import ARGS_FILE, PROVENANCE_FILE, STARTED
+from savethat.run.layout import ARGS_FILE, LOG_FILE, PROVENANCE_FILE, STARTED, live_log
 from savethat.run.record import Mark, Place
+from savethat.worker.earlier import bring_back
 from savethat.worker.errand import Ending, Errand, Runner
 from savethat.worker.folder import RunFolder
 from savethat.worker.journal import Journal, Terminal
 from savethat.worker.keeper import Keeper
 from savethat.worker.ledger import RemovedError
+from savethat.worker.live import LiveLog
 from savethat.worker.order import Order, write_aside
 from savethat.worker.process import open_environment
 from savethat.worker.signals import Signals
@@ -29,7 +31,6 @@ from savethat.worker.signals import Signals
 HEARTBEAT = 60.0
 # How long the ending waits for provenance that is still being gathered beside the run.
 PROVENANCE_WAIT = 20.0
-SLURM_LOG = "slurm.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Post:
         credentials: for the remote; None in a local-only project.
         published: whether the launch record is on the remote already.
         deadline: when the scheduler ends the attempt, seconds since the epoch; None if never.
-        batch_log: what the batch job prints, to be stored with the run; None where there is none.
+        batch_log: what the worker prints outside the run, to be stored with it; None where nobody
+            keeps that.
     """
 
     place: Place
@@ -98,11 +100,19 @@ def supervise(
         tags=order.launch.tags,
         sweep=order.launch.sweep,
         heartbeat=min(config.sync_every, HEARTBEAT),
+        position=position,
+        array_size=order.launch.array_size,
     )
     folder = post.folder.path
-    write_aside(folder / ARGS_FILE, json.dumps(run.args, indent=2).encode())
-    journal = Journal(folder, terminal)
     with Signals() as signals:
+        if run.attempt > 1:
+            bring_back(post.folder, run, remote, home)
+        write_aside(folder / ARGS_FILE, json.dumps(run.args, indent=2).encode())
+        live = None
+        if post.folder.in_scratch:  # where nobody but this machine sees the log
+            path = home.root / live_log(order.launch.id, position)
+            live = LiveLog(path, folder / LOG_FILE)
+        journal = Journal(folder, terminal, live)
         keeper = Keeper(
             remote,
             home,
@@ -136,11 +146,16 @@ def supervise(
         keeper.pause()
         journal.close()
         if post.batch_log is not None and post.batch_log.is_file():
-            _keep_batch_log(post.batch_log, folder)
+            _keep_batch_log(post.batch_log, folder / f"{post.place.scheduler}.log")
         if keeper.removed:
             post.folder.clear()
             raise RemovedError(f"{run.key} was removed, or has a later attempt")
         synced = _finish(keeper, post.folder, _ending_mark(mark, ending))
+    if live is not None:
+        live.remove()
+    if post.batch_log is not None:
+        # It is stored with the run; a file a run on the shared file system would add up.
+        post.batch_log.unlink(missing_ok=True)
     if synced and config.keep_local and post.folder.in_scratch and remote is not home:
         post.folder.copy_to(config.local_path / run.key)
     post.folder.clear()
@@ -211,9 +226,9 @@ def _await(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _keep_batch_log(batch_log: Path, folder: Path) -> None:
+def _keep_batch_log(batch_log: Path, copy: Path) -> None:
     if batch_log.stat().st_size > 0:
-        shutil.copyfile(batch_log, folder / SLURM_LOG)
+        shutil.copyfile(batch_log, copy)
 
 
 def _now() -> datetime:

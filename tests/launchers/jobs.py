@@ -5,23 +5,26 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta, timezone
 
-from savethat.launchers.base import JobRef
+from savethat.launch.destinations import refs
 from savethat.launchers.foreground import login_name
-from savethat.run.key import new_keys
+from savethat.run.key import member_keys, new_key
 from savethat.run.record import SLURM, Launch, Place, PlannedRun
+
+__all__ = ["CLUSTER", "a_launch", "refs"]
 
 CLUSTER = "lab"
 
 
-def a_launch(runs: int = 1, *, age: float = 0.0, node: str = "Fit") -> Launch:
+def a_launch(
+    runs: int = 1, *, age: float = 0.0, node: str = "Fit", max_parallel: int = 0
+) -> Launch:
     """A launch of this user on the tests' cluster, made `age` seconds ago."""
     now = datetime.now(timezone.utc) - timedelta(seconds=age)
-    keys = new_keys(node, now, runs, random.SystemRandom().choices)
+    stem = new_key(node, now, random.SystemRandom().choices)
+    planned = tuple(
+        PlannedRun(key, "experiments.nodes.Fit", {}, position=position)
+        for position, key in enumerate(member_keys(stem, runs))
+    )
+    size = 101 if runs > 1 else 0
     place = Place(SLURM, CLUSTER, login_name())
-    planned = tuple(PlannedRun(key, "experiments.nodes.Fit", {}) for key in keys)
-    return Launch(keys[0], now, place, planned)
-
-
-def refs(launch: Launch) -> list[JobRef]:
-    """A reference to each job of a launch."""
-    return [JobRef(launch.id, position, launch.place) for position in range(len(launch.runs))]
+    return Launch(stem, now, place, planned, array_size=size, max_parallel=max_parallel)

@@ -9,11 +9,12 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError, JobPaths
 
 from savethat.errors import SchedulerError
-from savethat.launchers import slurm
-from savethat.launchers.slurm.batch import Batch
+from savethat.launchers.slurm.arrays import Chunk, chunks
+from savethat.launchers.slurm.batch import Batch, RefusedByLimitError
+from savethat.launchers.slurm.leftovers import UnansweredError
 from savethat.launchers.slurm.options import Request
-from tests.launchers.jobs import a_launch
 
+SINGLE = Chunk("Fit_1", 0, None)
 REQUEST = Request(
     {"comment": "it's #1", "exclusive": True, "gpus": "a100:1", "time": "00:02:00"},
     ("module load cuda",),
@@ -27,11 +28,9 @@ def no_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_slurm")
 def test_the_script_is_exactly_this_where_there_is_no_slurm(tmp_path: Path) -> None:
-    launch = a_launch()
     folder = tmp_path / "launch"
-    text = slurm.script(
-        launch, REQUEST, command=["python", "-m", "w", "a b"], folder=folder, chdir=tmp_path
-    )
+    batch = Batch(SINGLE, REQUEST, folder, tmp_path)
+    text = batch.text(["python", "-m", "w", "a b"])
     assert (
         text
         == f"""#!/bin/bash
@@ -41,9 +40,9 @@ def test_the_script_is_exactly_this_where_there_is_no_slurm(tmp_path: Path) -> N
 #SBATCH --comment='it'"'"'s #1'
 #SBATCH --exclusive
 #SBATCH --gpus=a100:1
-#SBATCH --job-name={launch.id}
+#SBATCH --job-name=Fit_1
 #SBATCH --open-mode=append
-#SBATCH --output={folder}/slurm-%j.log
+#SBATCH --output={folder}/%x.log
 #SBATCH --signal=B:USR2@30
 #SBATCH --time=00:02:00
 
@@ -60,33 +59,41 @@ exec python -m w 'a b'
 
 
 def test_what_nobody_asked_for_is_left_to_the_site(tmp_path: Path) -> None:
-    text = slurm.script(a_launch(), Request(), command=["w"], folder=tmp_path, chdir=tmp_path)
+    text = Batch(SINGLE, Request(), tmp_path, tmp_path).text(["w"])
     for option in ("time", "nodes", "wckey", "array", "error"):
         assert f"--{option}=" not in text
 
 
 def test_several_runs_are_one_array(tmp_path: Path) -> None:
-    text = slurm.script(
-        a_launch(3), Request(), command=["w"], folder=tmp_path, chdir=tmp_path, max_parallel=2
-    )
-    assert "#SBATCH --array=0-2%2\n" in text
-    assert f"#SBATCH --output={tmp_path}/slurm-%A_%a.log\n" in text
+    (chunk,) = chunks("Fit_1", [0, 1, 2, 5], 101)
+    text = Batch(chunk, Request(), tmp_path, tmp_path, 2).text(["w"])
+    assert "#SBATCH --array=0-2,5%2\n" in text
+    assert f"#SBATCH --output={tmp_path}/%x_%a.log\n" in text
 
 
-@pytest.mark.usefixtures("no_slurm")
-def test_no_sbatch_on_this_machine(tmp_path: Path) -> None:
-    folder = tmp_path / "launch"
-    with pytest.raises(SchedulerError, match="no sbatch on this machine"):
-        slurm.submit(a_launch(), Request(), command=["w"], folder=folder, chdir=tmp_path)
-    assert not folder.exists()
+def test_an_array_begins_when_those_before_it_have_ended(tmp_path: Path) -> None:
+    text = Batch(SINGLE, Request(), tmp_path, tmp_path, after=["7", "8"]).text(["w"])
+    assert "#SBATCH --dependency=afterany:7:8\n" in text
+    own = Request({"dependency": "afterok:5"})
+    text = Batch(SINGLE, own, tmp_path, tmp_path, after=["7"]).text(["w"])
+    assert "#SBATCH --dependency=afterok:5,afterany:7\n" in text
 
 
 @pytest.mark.parametrize(
-    ("sbatch", "message"),
+    ("sbatch", "message", "kind"),
     [
-        ("echo 'sbatch: error: Batch job submission failed: Busy' >&2; exit 1", "failed: Busy$"),
-        ("exit 124", "did not answer"),
-        ("echo nothing of use", "named no job: nothing of use"),
+        (
+            "echo 'sbatch: error: Batch job submission failed: Busy' >&2; exit 1",
+            "failed: Busy$",
+            SchedulerError,
+        ),
+        ("exit 124", "did not answer", UnansweredError),
+        ("echo nothing of use", "named no job: nothing of use", SchedulerError),
+        (
+            "echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1",
+            "takes no more jobs now: QOSMaxSubmitJobPerUserLimit",
+            RefusedByLimitError,
+        ),
     ],
 )
 def test_what_sbatch_says_is_passed_on_and_nothing_stays(
@@ -95,6 +102,7 @@ def test_what_sbatch_says_is_passed_on_and_nothing_stays(
     capfd: pytest.CaptureFixture[str],
     sbatch: str,
     message: str,
+    kind: type[SchedulerError],
 ) -> None:
     program = tmp_path / "bin" / "sbatch"
     program.parent.mkdir()
@@ -102,9 +110,10 @@ def test_what_sbatch_says_is_passed_on_and_nothing_stays(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     folder = tmp_path / "launch"
-    with pytest.raises(SchedulerError, match=message):
-        slurm.submit(a_launch(), Request(), command=["w"], folder=folder, chdir=tmp_path)
-    assert not folder.exists()
+    with pytest.raises(SchedulerError, match=message) as caught:
+        Batch(SINGLE, Request(), folder, tmp_path).send(["w"])
+    assert type(caught.value) is kind
+    assert [path.name for path in folder.iterdir()] == ["sbatch.lock"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -120,8 +129,8 @@ def test_a_folder_that_was_there_keeps_what_was_in_it(
     folder.mkdir()
     (folder / "order.json").write_text("{}")
     with pytest.raises(SchedulerError, match="it gave no reason"):
-        slurm.submit(a_launch(), Request(), command=["w"], folder=folder, chdir=tmp_path)
-    assert [path.name for path in folder.iterdir()] == ["order.json"]
+        Batch(SINGLE, Request(), folder, tmp_path).send(["w"])
+    assert sorted(path.name for path in folder.iterdir()) == ["order.json", "sbatch.lock"]
 
 
 def test_what_is_used_of_submitit_is_where_it_was(tmp_path: Path) -> None:
@@ -138,7 +147,7 @@ def test_what_is_used_of_submitit_is_where_it_was(tmp_path: Path) -> None:
         assert callable(getattr(submitit.SlurmExecutor, name))
     assert JobPaths(tmp_path, "12").submission_file == tmp_path / "12_submission.sh"
     assert not issubclass(FailedJobError, FailedSubmissionError)
-    batch = Batch(a_launch(), Request(), tmp_path, tmp_path, None)
+    batch = Batch(SINGLE, Request(), tmp_path, tmp_path)
     assert batch.folder == tmp_path
 
 

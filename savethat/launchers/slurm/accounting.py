@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from savethat.errors import SchedulerError
+from savethat.launchers.base import JobRef
 from savethat.launchers.slurm import commands, shared
 from savethat.launchers.slurm.states import read_state
 from savethat.run.key import parse_key
+from savethat.run.layout import parse_job_name
 from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
-# A launch, and a position in it.
-Task = tuple[str, int]
+# A launch, and a position in it; None for a job that is no array.
+Task = tuple[str, int | None]
 
 # More names than this make a longer question than all of the user's jobs are an answer.
 _MOST_NAMES = 200
@@ -28,24 +30,26 @@ _JOB_ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,:-]+)(?:%\d+)?\]))?")
 _KEPT = 5_000
 
 
-def look_up(tasks: Sequence[Task], *, cluster: str, asked: float, max_age: float) -> list[Answer]:
-    """The accounting's word on each task, with one sacct for all; NoSuchJob where it has none.
+def look_up(refs: Sequence[JobRef], *, cluster: str, asked: float, max_age: float) -> list[Answer]:
+    """The accounting's word on each run, with one sacct for all; NoSuchJob where it has none.
 
     Args:
-        tasks: what squeue did not know.
+        refs: what squeue did not know.
         cluster: this machine's.
         asked: when squeue was asked, seconds since the epoch.
         max_age: for how many seconds "no such job" is good. That a job is over is good for ever.
     """
     file = f"sacct-{cluster}-{os.getuid()}.json"
     known = _read(file)
+    tasks = [task_of(ref) for ref in refs]
     current = {
         task: entry for task in tasks if (entry := known.get(_name(task))) and _good(entry, max_age)
     }
     missing = [task for task in tasks if task not in current]
     if missing and commands.installed("sacct"):
         at = time.time()
-        found = _ask(missing, asked)
+        names = {ref.job_name for ref, task in zip(refs, tasks, strict=True) if task in {*missing}}
+        found = _ask(names, asked)
         current |= {task: _Entry(at, found.get(task)) for task in missing}
         _write(file, {**known, **{_name(task): current[task] for task in missing}})
     return [_answer(current[task].job if task in current else None) for task in tasks]
@@ -77,8 +81,21 @@ def _answer(row: _Row | None) -> Answer:
     return NoSuchJob() if row is None else row.job()
 
 
-def _ask(tasks: Sequence[Task], asked: float) -> dict[Task, _Row]:
-    names = {launch for launch, _ in tasks}
+def task_of(ref: JobRef) -> Task:
+    """What a run's job is known by."""
+    return ref.launch, ref.position if ref.array_size else None
+
+
+def task_named(name: str, index: int | None) -> Task:
+    """The same, from what SLURM says of a job.
+
+    SLURM shows an array that was cancelled before all of it began without an index, too: it is the
+    job of no run.
+    """
+    return (name, None) if index is None else parse_job_name(name, index)
+
+
+def _ask(names: set[str], asked: float) -> dict[Task, _Row]:
     command = ["sacct", "-n", "-P", "-X", "-u", str(os.getuid()), "-o", _FIELDS]
     command += ["-S", _local_time(min(map(_launched, names)))]
     if len(names) <= _MOST_NAMES:
@@ -91,7 +108,7 @@ def _ask(tasks: Sequence[Task], asked: float) -> dict[Task, _Row]:
     found: dict[Task, _Row] = {}
     for line in lines:
         for task, row in _rows(line):
-            if task[0] not in names or _contradicts(row, asked):
+            if _contradicts(row, asked):
                 continue
             # A name that occurs twice was submitted twice: the later one counts.
             if task not in found or found[task].submitted <= row.submitted:
@@ -110,10 +127,10 @@ def _rows(line: str) -> Iterator[tuple[Task, _Row]]:
         submitted = float(submit)
     except ValueError:
         submitted = 0.0
-    positions = list(_expand(match[3])) if match[3] else [int(match[2] or 0)]
-    for position in positions:
-        job_id = f"{match[1]}_{position}" if match[2] or match[3] else match[1]
-        yield (name, position), _Row(job_id, state, exit_code, submitted, host)
+    indices: list[int | None] = [int(match[2]) if match[2] else None]
+    for index in _expand(match[3]) if match[3] else indices:
+        job_id = match[1] if index is None else f"{match[1]}_{index}"
+        yield task_named(name, index), _Row(job_id, state, exit_code, submitted, host)
 
 
 def _expand(ranges: str) -> Iterator[int]:
@@ -141,7 +158,7 @@ def _local_time(seconds: float) -> str:
 
 
 def _name(task: Task) -> str:
-    return f"{task[0]}[{task[1]}]"
+    return task[0] if task[1] is None else f"{task[0]}[{task[1]}]"
 
 
 def _good(entry: _Entry, max_age: float) -> bool:

@@ -19,14 +19,17 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from savethat.errors import SchedulerError
+from savethat.launchers.output import output_pattern
 from savethat.launchers.slurm import commands, shared
+from savethat.launchers.slurm.arrays import Chunk, ranges
 from savethat.launchers.slurm.known import OWNED
+from savethat.launchers.slurm.leftovers import (
+    SBATCH_LOCK,
+    SCRIPT_PREFIX,
+    SUBMIT_TIMEOUT,
+    UnansweredError,
+)
 from savethat.launchers.slurm.options import Request
-from savethat.launchers.slurm.output import output_pattern
-from savethat.run.record import Launch
-
-# A busy controller makes sbatch wait; what it has accepted by then is found by the job's name.
-SUBMIT_TIMEOUT = 120
 
 _JOB_ID = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)
 # The warning ahead of the time limit may come before the worker is ready for it (SLURM's timer is
@@ -34,46 +37,57 @@ _JOB_ID = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)
 # it gets it.
 _IGNORE_WARNING = "trap '' USR2"
 # Variables such as SBATCH_PARTITION overrule a batch script: those of what is asked for are unset.
-# All that sbatch says goes to one stream: submitit would print stderr to ours. `timeout` is part
-# of coreutils, which every machine with SLURM has.
-_SBATCH = f'unset $2; exec timeout {SUBMIT_TIMEOUT} sbatch --parsable "$1" 2>&1'
+# All that sbatch says goes to one stream: submitit would print stderr to ours. `timeout` and
+# `flock` are part of coreutils and util-linux, which every machine with SLURM has.
+_SBATCH = f'unset $2; exec flock "$3" timeout {SUBMIT_TIMEOUT} sbatch --parsable "$1" 2>&1'
 _VARIABLES = {"array": "ARRAY_INX", "time": "TIMELIMIT", "mem": "MEM_PER_NODE"}
 _TIMED_OUT = 124
+# Source: slurm_errno.c (ESLURM_ACCOUNTING_POLICY) and the names of limits that sbatch prints.
+_LIMIT = re.compile(r"job submit limit|Max\w*Submit\w*|Submit\w*Limit", re.IGNORECASE)
+
+
+class RefusedByLimitError(SchedulerError):
+    """SLURM takes no more jobs of this user now; it may later, or fewer at a time."""
 
 
 class Batch(submitit.SlurmExecutor):
-    """The batch of a launch's jobs: submitit's executor with our command instead of pickles.
+    """One job or job array: submitit's executor with our command instead of pickles.
 
     Args:
-        launch: its id is the job's name; more than one run make an array, in order.
+        chunk: its name, and which indices of the array.
         request: the resources.
         folder: where the script and what the jobs print are kept, on the shared file system.
         chdir: where the jobs start.
-        max_parallel: the most tasks of the array at a time; None: SLURM's choice.
+        max_parallel: the most tasks of the array at a time; 0: SLURM's choice.
+        after: ids of the jobs that must have ended before this one begins.
     """
 
     def __init__(
         self,
-        launch: Launch,
+        chunk: Chunk,
         request: Request,
         folder: Path,
         chdir: Path,
-        max_parallel: int | None,
+        max_parallel: int = 0,
+        after: Sequence[str] = (),
     ) -> None:
         super().__init__(folder)
         self._request = request
-        array = len(launch.runs) > 1
         options: dict[str, Any] = {
             **request.options,
             "chdir": str(chdir),
-            "output": output_pattern(self.folder, array=array),
+            "output": output_pattern(self.folder, array=chunk.indices is not None),
             "signal": request.signal,
         }
-        if array:
-            last = len(launch.runs) - 1
-            options["array"] = f"0-{last}" + (f"%{max_parallel}" if max_parallel else "")
+        if chunk.indices is not None:
+            limit = f"%{max_parallel}" if max_parallel else ""
+            options["array"] = ranges(chunk.indices) + limit
+        if after:
+            own = options.get("dependency")
+            chained = f"afterany:{':'.join(after)}"
+            options["dependency"] = f"{own},{chained}" if own else chained
         self.update_parameters(
-            job_name=launch.id,
+            job_name=chunk.name,
             # submitit's defaults for these would overrule the site's.
             time=None,
             nodes=None,
@@ -97,16 +111,13 @@ class Batch(submitit.SlurmExecutor):
         """Hands the script to sbatch; returns the job's id.
 
         Raises:
-            SchedulerError: sbatch refused it, or did not answer in time. Nothing is left behind.
+            RefusedByLimitError: there are too many jobs.
+            UnansweredError: sbatch did not answer in time.
+            SchedulerError: sbatch refused it. Nothing is left behind then.
         """
-        made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             return self._sbatch(command)
-        except SchedulerError:
-            if made:
-                self.folder.rmdir()
-            raise
         finally:
             # sbatch may have accepted the job before it failed.
             shared.forget_answers()
@@ -122,7 +133,7 @@ class Batch(submitit.SlurmExecutor):
         finally:
             for path in set(self.folder.iterdir()) - before:
                 # The script under its first name: left by a failure, or a link to its final one.
-                if path.name.startswith(".submission_file_"):
+                if path.name.startswith(SCRIPT_PREFIX):
                     path.unlink()
         return str(job.job_id)
 
@@ -133,7 +144,8 @@ class Batch(submitit.SlurmExecutor):
         options = sorted({*OWNED, *self._request.options})
         names = [_VARIABLES.get(name, name.upper().replace("-", "_")) for name in options]
         variables = " ".join(f"SBATCH_{name}" for name in names)
-        return ["/bin/sh", "-c", _SBATCH, "sbatch", str(submission_file_path), variables]
+        lock = str(self.folder / SBATCH_LOCK)
+        return ["/bin/sh", "-c", _SBATCH, "sbatch", str(submission_file_path), variables, lock]
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -148,8 +160,11 @@ def _refused(error: FailedJobError) -> SchedulerError:
     cause = error.__cause__
     output = getattr(cause, "output", None) or ""
     if getattr(cause, "returncode", None) == _TIMED_OUT:
-        return SchedulerError(
+        return UnansweredError(
             f"sbatch did not answer within {SUBMIT_TIMEOUT} s", "see whether sinfo answers"
         )
     words = commands.own_words(output) or "it gave no reason"
+    if _LIMIT.search(output):
+        message = f"sbatch takes no more jobs now: {words}"
+        return RefusedByLimitError(message, "the same again, later")
     return SchedulerError(f"sbatch refused the job: {words}", "correct the options; see man sbatch")

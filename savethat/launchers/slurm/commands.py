@@ -17,7 +17,6 @@ from savethat.launchers.slurm import shared
 # Asking takes milliseconds where SLURM is well; a user should not wait longer than this.
 ASK_TIMEOUT = 10.0
 
-_CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 _DEFAULT_CONF = Path("/etc/slurm/slurm.conf")
 # A cluster's name hardly ever changes; without a slurm.conf to look at, it is asked for daily.
 _NAME_MAX_AGE = 86_400.0
@@ -113,8 +112,25 @@ def cluster_name(*, default: str | None = None) -> str:
     kept = shared.read(file, max_age=_NAME_MAX_AGE)
     if isinstance(kept, str) and kept:
         return kept
-    match = _CLUSTER_NAME.search(call(["scontrol", "show", "config"]))
+    name = _setting("ClusterName")
+    shared.write(file, name)
+    return name
+
+
+def max_array_size() -> int:
+    """The most runs in one job array: SLURM's MaxArraySize, asked for now; at least 1.
+
+    Raises:
+        SchedulerError: this machine has no SLURM, or it did not answer.
+    """
+    size = _setting("MaxArraySize")
+    if not size.isdecimal():
+        raise SchedulerError(f"scontrol show config: MaxArraySize is {size}")
+    return max(1, int(size))
+
+
+def _setting(name: str) -> str:
+    match = re.search(rf"^{name}\s*=\s*(\S+)", call(["scontrol", "show", "config"]), re.MULTILINE)
     if match is None:
-        raise SchedulerError("scontrol show config names no ClusterName")
-    shared.write(file, match[1])
+        raise SchedulerError(f"scontrol show config names no {name}")
     return match[1]

@@ -101,6 +101,20 @@ def merge(
     return Request({name: merged[name] for name in sorted(merged)}, tuple(setup))
 
 
+def over(
+    before: Mapping[str, Value], flags: Mapping[str, Value], sbatch: Sequence[str] = ()
+) -> Request:
+    """What an earlier job asked for, with these options over it.
+
+    Raises:
+        UsageError: sbatch has no such option, savethat sets it itself, or the value is wrong.
+    """
+    merged: dict[str, str | int | bool] = {}
+    for layer in (before, flags, _key_values(sbatch)):
+        _lay_over(merged, layer, "", UsageError)
+    return Request({name: merged[name] for name in sorted(merged)})
+
+
 def _key_values(words: Sequence[str]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for word in words:

@@ -14,11 +14,12 @@ from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.launchers.foreground import login_name
 from savethat.launchers.slurm import accounting, commands, shared
-from savethat.launchers.slurm.accounting import Task
+from savethat.launchers.slurm.accounting import Task, task_named, task_of
+from savethat.launchers.slurm.arrays import ranges
 from savethat.launchers.slurm.states import read_state
 from savethat.run.key import parse_key
 from savethat.run.record import SLURM, Place
-from savethat.run.status import Answer, Job, NotAsked, Phase
+from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
 # Job id (with the array index, by `-r`), state, reason, host, name. The name goes last, because a
 # job that is not ours may have any. `-o` and not `-O`, which cuts fields.
@@ -29,6 +30,8 @@ _SUBMISSION = 60.0
 NO_SLURM = "no SLURM on this machine"
 # One job may be cancelled by its id, and a million of them would not fit a command line.
 _IDS_A_CALL = 1_000
+# scancel comes back before SLURM has ended the jobs.
+_CANCEL_PATIENCE, _CANCEL_PAUSE = 5.0, 0.2
 
 
 class Slurm(Scheduler):
@@ -52,32 +55,71 @@ class Slurm(Scheduler):
             )
         return _Queue(cluster, at, rows, max_age)
 
-    def cancel(self, refs: Sequence[JobRef]) -> None:
+    def cancel(self, refs: Sequence[JobRef]) -> Sequence[JobRef]:
         """Ends these jobs, pending or running, with one scancel; those that are over are left.
+
+        Returns:
+            The runs without a job, and those whose job SLURM ended before it had a node.
 
         Raises:
             SchedulerError: a job is another user's or another cluster's (then none is cancelled),
                 or SLURM could not be asked, or refused.
         """
-        snapshot = self.ask(max_age=0)
-        if isinstance(snapshot, _Unanswered):
-            raise SchedulerError(
-                f"cannot cancel {_names(refs)}: {snapshot.why}", "try again where SLURM answers"
-            )
-        assert isinstance(snapshot, _Queue)
-        for ref in refs:
-            if why := snapshot.out_of_reach(ref.place):
-                raise SchedulerError(
-                    f"cannot cancel {ref.launch} from here: {why}",
-                    f"run savethat cancel as {ref.place.user} on {ref.place.where}",
-                )
-        ids = [row.job_id for ref in refs if (row := snapshot.row(ref)) and row.alive]
-        targets = _ranges(ids)
+        snapshot = self._now("cancel", refs)
+        rows = {ref: snapshot.row(ref) for ref in refs}
+        pending = [ref for ref, row in rows.items() if row and row.pending]
+        targets = _ranges(row.job_id for row in rows.values() if row and row.alive)
         try:
             for start in range(0, len(targets), _IDS_A_CALL):
                 commands.call(["scancel", *targets[start : start + _IDS_A_CALL]])
         finally:
             shared.forget_answers()
+        never = self._never_began(pending) if pending else []
+        return never + self._without_job(snapshot, [ref for ref, row in rows.items() if not row])
+
+    def _never_began(self, refs: Sequence[JobRef]) -> list[JobRef]:
+        """Those of these cancelled jobs, pending until then, that did not begin meanwhile.
+
+        Of some tasks of an array nothing is left at all; one that began has a row with a host.
+        """
+        end = time.monotonic() + _CANCEL_PATIENCE
+        while True:
+            snapshot = self._now("cancel", refs)
+            rows = [(ref, snapshot.row(ref)) for ref in refs]
+            if not any(row and row.pending for _, row in rows) or time.monotonic() > end:
+                return [ref for ref, row in rows if row is None or row.never_began]
+            time.sleep(_CANCEL_PAUSE)
+
+    def look_for(self, refs: Sequence[JobRef]) -> tuple[list[JobRef], list[str]]:
+        """Which of these runs have no job, and the ids of their live jobs: asked for now.
+
+        Raises:
+            SchedulerError: SLURM could not be asked, or a run is not this user's on this cluster.
+        """
+        snapshot = self._now("submit", refs)
+        rows = [(ref, snapshot.row(ref)) for ref in refs]
+        alive = {row.job_id.partition("_")[0] for _, row in rows if row and row.alive}
+        return self._without_job(snapshot, [ref for ref, row in rows if not row]), sorted(alive)
+
+    def _without_job(self, snapshot: _Queue, refs: Sequence[JobRef]) -> list[JobRef]:
+        """Those that the accounting does not know either."""
+        words = snapshot.accounted(refs, max_age=0)
+        return [ref for ref, word in zip(refs, words, strict=True) if isinstance(word, NoSuchJob)]
+
+    def _now(self, what: str, refs: Sequence[JobRef]) -> _Queue:
+        snapshot = self.ask(max_age=0)
+        if isinstance(snapshot, _Unanswered):
+            raise SchedulerError(
+                f"cannot {what} {_names(refs)}: {snapshot.why}", "try again where SLURM answers"
+            )
+        assert isinstance(snapshot, _Queue)
+        for ref in refs:
+            if why := snapshot.out_of_reach(ref.place):
+                raise SchedulerError(
+                    f"cannot {what} {ref.key or ref.launch} from here: {why}",
+                    f"run the same as {ref.place.user} on {ref.place.where}",
+                )
+        return snapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +141,24 @@ class _Row:
 
     @property
     def task(self) -> Task:
-        return self.name, int(self.job_id.partition("_")[2] or 0)
+        index = self.job_id.partition("_")[2]
+        return task_named(self.name, int(index) if index else None)
 
     @property
     def alive(self) -> bool:
         answer = self.answer()
         return not isinstance(answer, Job) or answer.phase is not Phase.OVER
+
+    @property
+    def pending(self) -> bool:
+        answer = self.answer()
+        return isinstance(answer, Job) and answer.phase is Phase.PENDING
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it was cancelled before it had a node: SLURM names none then."""
+        answer = self.answer()
+        return isinstance(answer, Job) and answer.cancelled and not answer.host
 
     def answer(self) -> Job | NotAsked:
         return read_state(self.state, reason=self.reason, job_id=self.job_id, host=self.host)
@@ -152,17 +206,18 @@ class _Queue(Snapshot):
                 found[ref] = NotAsked("squeue was asked before the job was submitted")
             else:
                 unknown.append(ref)
-        if unknown:
-            tasks = [(ref.launch, ref.position) for ref in unknown]
-            words = accounting.look_up(
-                tasks, cluster=self._cluster, asked=self._at, max_age=self._max_age
-            )
-            found.update(zip(unknown, words, strict=True))
+        found.update(zip(unknown, self.accounted(unknown, max_age=self._max_age), strict=True))
         return found
+
+    def accounted(self, refs: Sequence[JobRef], *, max_age: float) -> list[Answer]:
+        """The accounting's word on runs that squeue does not know, asked once."""
+        if not refs:
+            return []
+        return accounting.look_up(refs, cluster=self._cluster, asked=self._at, max_age=max_age)
 
     def row(self, ref: JobRef) -> _Row | None:
         """The job of a run: by its name, or by its id where it has been renamed."""
-        row = self._by_task.get((ref.launch, ref.position))
+        row = self._by_task.get(task_of(ref))
         return row or (self._by_id.get(ref.place.job_id) if ref.place.job_id else None)
 
     def out_of_reach(self, place: Place) -> str:
@@ -243,17 +298,11 @@ def _ranges(job_ids: Iterable[str]) -> list[str]:
             arrays[job].append(int(task))
         else:
             targets.append(job)
-    for job, tasks in arrays.items():
-        spans: list[list[int]] = []
-        for task_number in sorted(tasks):
-            if spans and spans[-1][1] == task_number - 1:
-                spans[-1][1] = task_number
-            else:
-                spans.append([task_number, task_number])
-        words = [str(a) if a == b else f"{a}-{b}" for a, b in spans]
-        targets.append(f"{job}_[{','.join(words)}]")
+    targets += [f"{job}_[{ranges(tasks)}]" for job, tasks in arrays.items()]
     return targets
 
 
 def _names(refs: Sequence[JobRef]) -> str:
-    return ", ".join(dict.fromkeys(ref.launch for ref in refs))
+    names = list(dict.fromkeys(ref.key or ref.launch for ref in refs))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -85,6 +85,8 @@ def _failure(exit_code: str, reason: str) -> str:
             return f"killed by signal {number}"
     if code.isdecimal():
         return f"exit code {code}"
+    if reason == "JobLaunchFailure":  # what squeue says of a job that a signal ended, too
+        return "killed, or not launched (JobLaunchFailure)"
     return "non-zero exit code" if reason in ("NonZeroExitCode", "None", "") else reason
 
 

@@ -112,3 +112,82 @@ class Fetch(savethat.Node[FetchArgs, int]):
     def _run(self) -> int:
         path = self.storage.download(self.args.dataset)
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+@dataclasses.dataclass(frozen=True)
+class TryArgs:
+    fails: int = 1  # how many attempts fail
+
+
+class Try(savethat.Node[TryArgs, int]):
+    """Fails at first; each attempt leaves a file of its own."""
+
+    def _run(self) -> int:
+        (self.output_dir / f"attempt-{self.attempt}.txt").write_text("here")
+        print(f"trying for the {self.attempt}. time")
+        if self.attempt <= self.args.fails:
+            raise RuntimeError(f"attempt {self.attempt} fails")
+        return len(list(self.output_dir.glob("attempt-*.txt")))
+
+
+class TryOn(Try):
+    """The same, and goes on with what it wrote."""
+
+    resumable = True
+
+
+@dataclasses.dataclass(frozen=True)
+class TalkArgs:
+    until: str  # a file at whose sight it ends
+
+
+class Talk(savethat.Node[TalkArgs, None]):
+    """Says something again and again."""
+
+    def _run(self) -> None:
+        number = 0
+        while not Path(self.args.until).exists():
+            number += 1
+            print(f"line {number}", flush=True)
+            time.sleep(0.1)
+        print("the last line")
+
+
+@dataclasses.dataclass(frozen=True)
+class OnGpuArgs:
+    number: int
+    places: str  # a folder where it notes which GPUs it has while it runs
+    seconds: float = 0.3
+
+
+class OnGpu(savethat.Node[OnGpuArgs, str]):
+    """Fails if any of its GPUs is another run's, too."""
+
+    def _run(self) -> str:
+        visible = os.environ["CUDA_VISIBLE_DEVICES"]
+        notes = [Path(self.args.places) / f"gpu-{gpu}" for gpu in visible.split(",")]
+        for note in notes:
+            note.touch(exist_ok=False)
+        time.sleep(self.args.seconds)
+        for note in notes:
+            note.unlink()
+        return visible
+
+
+@dataclasses.dataclass(frozen=True)
+class TellArgs:
+    number: int = 0
+
+
+class Tell(savethat.Node[TellArgs, dict[str, object]]):
+    """Tells of its environment."""
+
+    def _run(self) -> dict[str, object]:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        return {
+            "flavour": os.environ.get("FLAVOUR", ""),
+            "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "unset"),
+            "cores": cores,
+            "cwd": str(Path.cwd()),
+            "key": "B2_APPLICATION_KEY" in os.environ,
+        }

@@ -1,0 +1,89 @@
+"""A run's log, wherever it is: beside the run, on the file system its job shares, or stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from savethat.catalog.listing import Catalog
+from savethat.catalog.row import Row
+from savethat.errors import MissingError
+from savethat.launchers.output import job_output
+from savethat.run.layout import LOG_FILE, launch_folder, live_log
+
+
+class Log:
+    """One run's log, read from where the last reading ended.
+
+    Args:
+        catalog: the project's runs.
+        key: the run's key.
+    """
+
+    def __init__(self, catalog: Catalog, row: Row) -> None:
+        self._catalog = catalog
+        self._row = row
+        self._read = 0
+        self._stored = 0
+
+    def look(self, row: Row) -> None:
+        """Goes on with what is known of the run by now."""
+        self._row = row
+
+    @property
+    def is_near(self) -> bool:
+        """Whether looking again costs nobody anything: the log is on this file system."""
+        return self._local() is not None or self._catalog.remote is self._catalog.home
+
+    def more(self) -> bytes:
+        """What has been written since the last call; empty where nothing has, or nothing at all.
+
+        Raises:
+            StorageError: storage could not be asked.
+        """
+        path = self._local()
+        content = self._tail(path) if path is not None else self._fetched()
+        self._read += len(content)
+        return content
+
+    def batch_output(self) -> bytes:
+        """What the run's job printed outside the run, where the run itself left no log."""
+        folder = self._catalog.home.root / launch_folder(self._row.launch)
+        path = job_output(folder, self._row.launch, self._row.position, self._row.array_size)
+        try:
+            return path.read_bytes()
+        except OSError:
+            return b""
+
+    def _local(self) -> Path | None:
+        """The log on this machine, or on the file system it shares with the run's."""
+        root = self._catalog.home.root
+        live = root / live_log(self._row.launch, self._row.position)
+        kept = root / self._row.key / LOG_FILE
+        if not self._row.status.finished and live.is_file():
+            return live
+        # A copy that was downloaded while the run went on is behind.
+        on_this_machine = self._row.place.scheduler != "slurm"
+        if kept.is_file() and (on_this_machine or self._catalog.remote is self._catalog.home):
+            return kept
+        return kept if kept.is_file() and self._row.synced is False else None
+
+    def _tail(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read)
+                return file.read()
+        except OSError:
+            return b""  # it was just moved to where it is kept
+
+    def _fetched(self) -> bytes:
+        name = f"{self._row.key}/{LOG_FILE}"
+        entry = next(
+            (e for e in self._catalog.remote.list(name, stop=f"{name} ") if e.name == name), None
+        )
+        # Fetched only when it has grown: it is a whole download.
+        if entry is None or entry.size <= self._read:
+            return b""
+        try:
+            return self._catalog.remote.read(name)[self._read :]
+        except MissingError:
+            return b""

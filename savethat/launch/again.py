@@ -1,0 +1,132 @@
+"""The next attempt of runs that have ended without a result, under the same keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+
+from savethat.args import from_json
+from savethat.catalog.listing import Catalog
+from savethat.catalog.row import Row
+from savethat.config import Config
+from savethat.discovery import import_node
+from savethat.errors import RefusedError
+from savethat.launch.destinations import Destination
+from savethat.launch.submit import Submitted, submit_launch
+from savethat.launchers.locks import lock
+from savethat.node import args_type, resumes
+from savethat.remotes.base import Remote
+from savethat.run.key import stem_of
+from savethat.run.layout import LOCKS, launches_prefix, parse_launch_name
+from savethat.run.record import Launch, PlannedRun
+from savethat.run.status import UNSUCCESSFUL
+
+_PATIENCE = 60.0
+
+
+def retry(
+    config: Config,
+    catalog: Catalog,
+    rows: Sequence[Row],
+    to: Callable[[Row], Destination],
+    argv: Sequence[str],
+    *,
+    max_parallel: int = 0,
+) -> list[Submitted]:
+    """Submits the next attempt of runs: one launch for those that were launched together.
+
+    The nodes are those of the code as it is now, and must still take the arguments.
+
+    Args:
+        config: the project's configuration.
+        catalog: the project's runs.
+        rows: the runs, with all of their arguments.
+        to: where a run is to go; asked once a launch.
+        argv: the command line that asked, for provenance.
+        max_parallel: the most of a launch's runs at a time; 0 for no limit.
+
+    Raises:
+        RefusedError: a run has not ended, or has a result.
+        ArgumentError: a node does not take a run's arguments any more.
+        NotFoundError: a node is gone.
+        SchedulerError: the scheduler refused a launch; those before it stay submitted.
+    """
+    for row in rows:
+        if row.status not in UNSUCCESSFUL:
+            raise RefusedError(f"{row.key} is {row.status.value}: there is nothing to retry")
+    resumable = {node: _check_node(node, rows) for node in {row.node for row in rows}}
+    done = []
+    for stem, members in _by_stem(rows).items():
+        destination = to(members[0])
+        destination.check()
+        path = catalog.home.root / f"{LOCKS}retry-{stem}.lock"
+        with lock(path, f"another process is retrying {stem}", timeout=_PATIENCE):
+            members = _still_ended(catalog, members)
+            if members:
+                launch = _plan(config, catalog.remote, stem, members, destination, resumable)
+                launch = dataclasses.replace(launch, max_parallel=max_parallel)
+                done.append(submit_launch(config, launch, destination, argv))
+    return done
+
+
+def _still_ended(catalog: Catalog, rows: Sequence[Row]) -> list[Row]:
+    """Those that no other process has retried meanwhile."""
+    if len(rows) == 1:
+        now = catalog.find(rows[0].key, max_age=0.0)
+        return [row for row in rows if now is not None and now.attempt == row.attempt]
+    attempts = {row.key: row.attempt for row in catalog.list(node=_class(rows[0])).rows}
+    return [row for row in rows if attempts.get(row.key) == row.attempt]
+
+
+def _check_node(node: str, rows: Iterable[Row]) -> bool:
+    """Whether a node resumes; raises where it no longer takes the arguments of its runs."""
+    cls = import_node(node)
+    for row in rows:
+        if row.node == node:
+            from_json(args_type(cls), row.args)
+    return resumes(cls)
+
+
+def _by_stem(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(stem_of(row.key), []).append(row)
+    return groups
+
+
+def _plan(
+    config: Config,
+    remote: Remote,
+    stem: str,
+    rows: Sequence[Row],
+    to: Destination,
+    resumable: Mapping[str, bool],
+) -> Launch:
+    first = rows[0]
+    runs = tuple(
+        PlannedRun(row.key, row.node, row.args, row.attempt + 1, position, resumable[row.node])
+        for position, row in enumerate(rows)
+    )
+    return Launch(
+        id=f"{stem}.{_number(remote, stem, max(run.attempt for run in runs))}",
+        created_at=datetime.now(timezone.utc),
+        place=to.place(),
+        runs=runs,
+        root=str(config.root),
+        resources=to.resources(),
+        tags=first.tags,
+        sweep=first.sweep,
+        array_size=to.array_size(len(runs)),
+    )
+
+
+def _number(remote: Remote, stem: str, attempt: int) -> int:
+    """What tells this launch from the others of its runs: the attempt, or the next free number."""
+    names = (parse_launch_name(entry.name) or "" for entry in remote.list(launches_prefix(stem)))
+    numbers = [int(name.rpartition(".")[2]) for name in names if name.startswith(f"{stem}.")]
+    return max([attempt, *(number + 1 for number in numbers)])
+
+
+def _class(row: Row) -> str:
+    return row.node.rpartition(".")[2]

@@ -1,0 +1,83 @@
+"""What a user asks for, as the record of a launch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from savethat.args import to_json
+from savethat.config import Config, Credentials, credentials
+from savethat.node import Node, dotted_name, resumes
+from savethat.run.key import member_keys, new_key
+from savethat.run.record import Launch, Place, PlannedRun
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a user asked to be run.
+
+    Args:
+        node: the node's class.
+        points: the arguments of each run, instances of its argument class.
+        argv: the command line that asked, for provenance.
+        tags: the user's words for it.
+        sweep: the sweep's id; empty where it is none.
+        max_parallel: the most of these runs at a time; 0 for no limit of their own.
+    """
+
+    node: type[Node[Any, Any]]
+    points: Sequence[Any]
+    argv: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    sweep: str = ""
+    max_parallel: int = 0
+
+
+def plan(
+    config: Config,
+    asked: Asked,
+    place: Place,
+    *,
+    resources: Mapping[str, Any],
+    array_size: int = 0,
+) -> Launch:
+    """The record of a launch of new runs; nothing is written yet."""
+    now = datetime.now(timezone.utc)
+    stem = new_key(asked.node.__name__, now, random.SystemRandom().choices)
+    node, resumable = dotted_name(asked.node), resumes(asked.node)
+    keys = member_keys(stem, len(asked.points))
+    runs = tuple(
+        PlannedRun(key, node, to_json(point), position=position, resumable=resumable)
+        for position, (key, point) in enumerate(zip(keys, asked.points, strict=True))
+    )
+    return Launch(
+        id=stem,
+        created_at=now,
+        place=place,
+        runs=runs,
+        root=str(config.root),
+        resources=resources,
+        tags=asked.tags,
+        sweep=asked.sweep,
+        array_size=array_size if len(runs) > 1 else 0,
+        max_parallel=asked.max_parallel,
+    )
+
+
+def describe(asked: Asked) -> list[str]:
+    """What is asked for, a line a run."""
+    node = dotted_name(asked.node)
+    return [f"{node} {json.dumps(to_json(point))}" for point in asked.points]
+
+
+def bucket_key(config: Config) -> Credentials | None:
+    """The key of the project's bucket; None for a local-only project.
+
+    Raises:
+        ConfigError: there is a bucket and no key.
+    """
+    return credentials(config) if config.b2 is not None else None
