@@ -47,7 +47,7 @@ test-all-pythons: ## test-fast on every supported Python that is found
 	done; \
 	test -z "$$failed" || { echo "=== failed on$$failed"; exit 1; }
 
-demo: venv ## a new project, a few runs of it, and the list of them
+demo: venv ## a new project, a small sweep of it on this machine, and the list of its runs
 	PATH="$(CURDIR)/$(BIN):$$PATH" docs/demo.sh
 
 slurm-up: ## a real SLURM on this machine, until slurm-down

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from savethat.args import Args as Args
+    from savethat.catalog.frame import runs_frame as runs_frame
     from savethat.catalog.run import Run as Run
-    from savethat.catalog.run import runs_frame as runs_frame
     from savethat.cli.main import run_main as run_main
     from savethat.errors import SavethatError as SavethatError
     from savethat.launch.face import submit as submit
@@ -32,7 +32,7 @@ _HOMES = {
     "get_storage": "savethat.storage",
     "logger": "savethat.logs",
     "run_main": "savethat.cli.main",
-    "runs_frame": "savethat.catalog.run",
+    "runs_frame": "savethat.catalog.frame",
     "submit": "savethat.launch.face",
     "sweep": "savethat.launch.face",
 }

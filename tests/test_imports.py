@@ -37,7 +37,7 @@ HOMES = {
     "click": "savethat.cli",
     "cookiecutter": "savethat.scaffold",
     "loguru": "savethat.logs",
-    "pandas": "savethat.catalog.run",
+    "pandas": "savethat.catalog.frame",
     "psutil": "savethat.launchers",
     "reproducible": "savethat.provenance",
     "requests": "savethat.remotes",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
 from savethat.catalog.reading import (
-    PARALLEL,
     Planned,
     Reading,
     Sighting,
@@ -19,13 +16,11 @@ from savethat.catalog.reading import (
 )
 from savethat.catalog.row import Row
 from savethat.catalog.traces import Traces
-from savethat.errors import StorageError, UnreachableError
+from savethat.errors import StorageError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
-from savethat.launchers.locks import submitting
-from savethat.launchers.slurm.leftovers import settle
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import ENDINGS, launch_folder
+from savethat.run.layout import ENDINGS
 from savethat.run.record import SLURM, Mark, Place
 from savethat.run.status import (
     Answer,
@@ -34,7 +29,6 @@ from savethat.run.status import (
     State,
     read_status,
 )
-from savethat.worker.ledger import Ledger
 
 
 @dataclasses.dataclass
@@ -116,60 +110,6 @@ class Catalog:
         for entry in remote.list(f"{row.key}/"):
             yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
 
-    def cancel(self, rows: Collection[Row], *, by: str) -> None:
-        """Ends runs, queued or running; of one that never began, this leaves the mark.
-
-        Args:
-            rows: the runs.
-            by: who ends them, for the reason.
-
-        Raises:
-            SchedulerError: a scheduler could not be asked to.
-            RefusedError: one of them is just being submitted by another process.
-        """
-        by_scheduler: dict[str, dict[JobRef, Row]] = {}
-        with contextlib.ExitStack() as stack:
-            # Nobody may submit meanwhile what has no job yet.
-            unsubmitted = {row.launch for row in rows if not row.mark and not row.submitted}
-            for launch in sorted(unsubmitted):
-                folder = self.home.root / launch_folder(launch)
-                stack.enter_context(submitting(folder))
-                settle(folder)
-            for row in rows:
-                by_scheduler.setdefault(row.place.scheduler, {})[_ref(row)] = row
-            for name, refs in by_scheduler.items():
-                never = self.schedulers[name].cancel(list(refs))
-                self._mark_cancelled([refs[ref] for ref in never], by)
-
-    def _mark_cancelled(self, rows: Sequence[Row], by: str) -> None:
-        """Leaves the ending mark of runs that have no worker, and never will."""
-        now = datetime.now(timezone.utc)
-
-        def leave(row: Row) -> None:
-            mark = Mark(
-                key=row.key,
-                attempt=row.attempt,
-                mark="cancelled",
-                node=row.node,
-                launch=row.launch,
-                place=row.place,
-                submitted_at=row.submitted_at or now,
-                finished_at=now,
-                reason=f"cancelled by {by} before it began",
-                args=row.args,
-                tags=row.tags,
-                sweep=row.sweep,
-                position=row.position,
-                array_size=row.array_size,
-            )
-            try:
-                Ledger(self.remote, row.launch).end(mark)
-            except UnreachableError:
-                Ledger(self.home, row.launch).end(mark)
-
-        with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-            list(pool.map(leave, rows))
-
     def _ask(self, max_age: float) -> dict[str, Snapshot]:
         return {name: each.ask(max_age=max_age) for name, each in self.schedulers.items()}
 
@@ -228,10 +168,6 @@ def _open_ref(sighting: Sighting | None, planned: Planned | None) -> JobRef | No
     assert planned is not None
     launch, run = planned.launch, planned.run
     return JobRef(launch.id, run.position, launch.place, launch.array_size, run.key, run.attempt)
-
-
-def _ref(row: Row) -> JobRef:
-    return JobRef(row.launch, row.position, row.place, row.array_size, row.key, row.attempt)
 
 
 def _answers(snapshots: Mapping[str, Snapshot], refs: Sequence[JobRef]) -> dict[JobRef, Answer]:

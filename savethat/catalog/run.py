@@ -13,16 +13,14 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 from savethat.catalog import files, open_catalog
 from savethat.catalog.filters import Filter, statuses
 from savethat.catalog.listing import Catalog
-from savethat.catalog.row import Row, flatten
-from savethat.errors import ConfigError, MissingError, NotFoundError, RunFailedError
+from savethat.catalog.row import Row
+from savethat.errors import MissingError, NotFoundError, RunFailedError
 from savethat.run.key import node_of
 from savethat.run.layout import RESULT_PICKLE
 from savethat.run.record import SLURM
 from savethat.run.status import Status
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from savethat.config import Config
     from savethat.node import Node
 
@@ -300,31 +298,6 @@ def iter_runs(
     for row in listing.rows:
         if chosen.matches(catalog.whole(row) if chosen.reads_args else row):
             yield Run(catalog, row)
-
-
-def runs_frame(runs: Iterable[Run]) -> pd.DataFrame:
-    """Runs as a pandas DataFrame: the fields of `ls --json`, and `args.*` and `result.*`.
-
-    Raises:
-        ConfigError: pandas is not installed.
-    """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ConfigError("runs_frame needs pandas", "pip install pandas") from error
-    records = []
-    for run in runs:
-        data = run.to_json()
-        flat = {name: value for name, value in data.items() if name not in ("args", "result")}
-        for name in ("args", "result"):
-            if data[name]:
-                flat |= flatten(data[name], name)
-        records.append(flat)
-    frame = pd.DataFrame.from_records(records)
-    for name in ("submitted_at", "started_at", "finished_at"):
-        if name in frame:
-            frame[name] = pd.to_datetime(frame[name], utc=True)
-    return frame
 
 
 def _shown(value: Any) -> str:

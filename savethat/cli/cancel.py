@@ -24,9 +24,11 @@ def command(session: Session, /, keys: tuple[str, ...], **options: Any) -> None:
     KEY is a whole key, an unambiguous start or end of one, `last`, or - to read keys from stdin.
     Filters work as for ls: --sweep ID, --queued. Prints the keys of the runs that were ended.
     """
+    from savethat.catalog.cancelling import cancel
+
     rows = own_runs(session, keys, options)
     live = [row for row in rows if _is_live(session, row, named=bool(keys))]
-    session.catalog.cancel(live, by=session.user)
+    cancel(session.catalog, live, by=session.user)
     for row in live:
         click.echo(row.key)
     talk(f"{len(live)} run{'' if len(live) == 1 else 's'} told to end." if live else "None to end.")

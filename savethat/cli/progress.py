@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # This machine's queue is asked as often as people look; a bucket and a cluster are not.
 _LOOK_HERE = 0.5
 _FIRST_LOOK, _LAST_LOOK = 2.0, 30.0
+# Seconds of which the time left is reckoned: all of a sweep, where rich looks at half a minute.
+_ALL = 30 * 86_400.0
 
 
 def watch(catalog: Catalog, keys: Sequence[str]) -> Mapping[str, int]:
@@ -88,7 +90,10 @@ def _bar(total: int) -> Iterator[Any]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    progress = Progress(
+        *columns, console=Console(stderr=True), transient=True, speed_estimate_period=_ALL
+    )
+    with progress:
         task = progress.add_task("", total=total)
 
         def show(states: Counter[str]) -> None:

@@ -144,13 +144,14 @@ def _refuse_others(session: Session, rows: Sequence[Row], users: Sequence[str]) 
 
 def _cancel(session: Session, rows: list[Row], *, really: bool) -> list[Row]:
     """Ends the live ones among these runs and waits until they have ended."""
+    from savethat.catalog.cancelling import cancel
     from savethat.run.status import Status
 
     live = {row.key for row in rows if row.status in (Status.QUEUED, Status.RUNNING)}
     if not live or not really:
         return rows
     talk(f"Ending {_count(len(live), 'run')}…")
-    session.catalog.cancel([row for row in rows if row.key in live], by=session.user)
+    cancel(session.catalog, [row for row in rows if row.key in live], by=session.user)
     until = time.monotonic() + CANCEL_WAIT
     while time.monotonic() < until:
         now = [session.catalog.find(row.key, max_age=0.0) or row for row in rows]

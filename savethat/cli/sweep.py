@@ -71,7 +71,7 @@ def command(
     r"""Run every combination of a node's arguments, as --lr 0.1,0.01 --seed 0..9 gives them.
 
     Commas and ranges a..b or a..b..step (both ends included) give several values, a list argument
-    takes several lists ('[64],[64,64]'), quotes and \\, keep a comma. The same command again runs
+    takes several lists ('[64],[64,64]'), quotes and \, keep a comma. The same command again runs
     only what is missing or failed. Prints the sweep's id.
     """
     from savethat import args

@@ -191,3 +191,15 @@ class Tell(savethat.Node[TellArgs, dict[str, object]]):
             "cwd": str(Path.cwd()),
             "key": "B2_APPLICATION_KEY" in os.environ,
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class DoubleArgs:
+    number: int
+
+
+class Double(savethat.Node[DoubleArgs, int]):
+    """Does next to nothing."""
+
+    def _run(self) -> int:
+        return 2 * self.args.number
