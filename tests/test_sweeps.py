@@ -84,7 +84,10 @@ def test_a_sweep_larger_than_an_array_completes_and_never_runs_too_many(project:
     assert len(list(jobs.iterdir())) == 6
 
 
-def test_what_a_submit_limit_refuses_waits_and_is_submitted_later(project: Project) -> None:
+@pytest.mark.parametrize("how", ["sync", "the same again"])
+def test_what_a_submit_limit_refuses_waits_and_is_submitted_later(
+    project: Project, how: str
+) -> None:
     command = ("sweep", "--slurm", "-p", "few", "Double", "--number", "0..5")
     done = project.run(*command)
     assert "2 of 6 runs are not submitted yet" in done.stderr
@@ -98,8 +101,12 @@ def test_what_a_submit_limit_refuses_waits_and_is_submitted_later(project: Proje
     waiting = [row for row in project.ls().values() if row["status"] != "completed"]
     project.run("rm", "--failed", "--force")
     assert len(project.ls()) == 6
-    done = project.run("sync")
-    assert "submitted: 2 runs" in done.stderr
+    if how == "sync":
+        assert "submitted: 2 runs" in project.run("sync").stderr
+    else:
+        done = project.run(*command)
+        assert "2 launched, in 1 SLURM job; skipped: 4 completed already" in done.stderr
+        assert done.stdout.strip() == sweep
     await_true(lambda: ended(6), lambda: f"six to complete: {waiting}")
     assert "Nothing is waiting" in project.run("sync").stderr
 

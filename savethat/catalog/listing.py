@@ -26,6 +26,7 @@ from savethat.run.status import (
     Answer,
     Job,
     NotAsked,
+    Phase,
     State,
     read_status,
 )
@@ -239,8 +240,13 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
 
 
 def _submitted(answer: Answer) -> bool | None:
-    """Whether the scheduler has a job of the run; None where it could not be asked."""
-    return None if isinstance(answer, NotAsked) else isinstance(answer, Job)
+    """Whether the scheduler has a job of the run; None where it could not be asked.
+
+    What waits to be submitted is pending, and has no job's id.
+    """
+    if isinstance(answer, NotAsked):
+        return None
+    return isinstance(answer, Job) and (answer.phase is not Phase.PENDING or answer.job_id != "")
 
 
 def _synced(state: State, *, on_remote: bool) -> bool | None:

@@ -33,6 +33,7 @@ def retry(
     argv: Sequence[str],
     *,
     max_parallel: int = 0,
+    after: Sequence[str] = (),
 ) -> list[Submitted]:
     """Submits the next attempt of runs: one launch for those that were launched together.
 
@@ -44,7 +45,8 @@ def retry(
         rows: the runs, with all of their arguments.
         to: where a run is to go; asked once a launch.
         argv: the command line that asked, for provenance.
-        max_parallel: the most of a launch's runs at a time; 0 for no limit.
+        max_parallel: the most of these runs at a time; 0 for no limit.
+        after: ids of SLURM jobs that count into that limit.
 
     Raises:
         RefusedError: a run has not ended, or has a result.
@@ -56,7 +58,7 @@ def retry(
         if row.status not in UNSUCCESSFUL:
             raise RefusedError(f"{row.key} is {row.status.value}: there is nothing to retry")
     resumable = {node: _check_node(node, rows) for node in {row.node for row in rows}}
-    done = []
+    done: list[Submitted] = []
     for stem, members in _by_stem(rows).items():
         destination = to(members[0])
         destination.check()
@@ -66,7 +68,8 @@ def retry(
             if members:
                 launch = _plan(config, catalog.remote, stem, members, destination, resumable)
                 launch = dataclasses.replace(launch, max_parallel=max_parallel)
-                done.append(submit_launch(config, launch, destination, argv))
+                before = [*after, *(job for each in done for job in each.sent.jobs)]
+                done.append(submit_launch(config, launch, destination, argv, before))
     return done
 
 

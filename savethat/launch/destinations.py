@@ -208,6 +208,7 @@ def hand_over(
     folder: Path,
     *,
     again: bool,
+    after: Sequence[str] = (),
 ) -> Sent:
     """Gives runs of a recorded launch to its scheduler; call it while `submitting`.
 
@@ -217,13 +218,14 @@ def hand_over(
         order: as written in the folder.
         folder: the launch's.
         again: whether another process may have given it some of them already.
+        after: ids of SLURM jobs that count into the launch's limit on runs at a time.
 
     Raises:
         SchedulerError: it refused all of them, or could not be asked.
     """
     if launch.place.scheduler == QUEUE:
         return _to_queue(launch, positions, folder)
-    return _to_slurm(launch, positions, order, folder, again=again)
+    return _to_slurm(launch, positions, order, folder, again=again, after=after)
 
 
 def _to_queue(launch: Launch, positions: Sequence[int], folder: Path) -> Sent:
@@ -239,7 +241,13 @@ def _to_queue(launch: Launch, positions: Sequence[int], folder: Path) -> Sent:
 
 
 def _to_slurm(
-    launch: Launch, positions: Sequence[int], order: Order, folder: Path, *, again: bool
+    launch: Launch,
+    positions: Sequence[int],
+    order: Order,
+    folder: Path,
+    *,
+    again: bool,
+    after: Sequence[str],
 ) -> Sent:
     from savethat.launchers.slurm import Request, worker_command
     from savethat.launchers.slurm.leftovers import settle
@@ -260,7 +268,7 @@ def _to_slurm(
         command=lambda offset: worker_command(folder, offset),
         folder=folder,
         chdir=order.config.root,
-        after=alive,
+        after=[*after, *alive],
     )
     waiting = set(done.waiting)
     sent = tuple(position for position in positions if position not in waiting)

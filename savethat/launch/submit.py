@@ -63,19 +63,31 @@ def planned(config: Config, asked: Asked, to: Destination) -> Launch:
     )
 
 
-def submit(config: Config, asked: Asked, to: Destination) -> Submitted:
+def submit(
+    config: Config, asked: Asked, to: Destination, *, after: Sequence[str] = ()
+) -> Submitted:
     """Records a launch of new runs and submits it.
+
+    Args:
+        config: the project's configuration.
+        asked: the runs.
+        to: where they go.
+        after: ids of SLURM jobs that count into the launch's limit on runs at a time.
 
     Raises:
         SchedulerError: the scheduler refused it; then nothing of the launch is left.
         StorageError: B2 refused the record; then nothing was submitted.
     """
     to.check()
-    return submit_launch(config, planned(config, asked, to), to, asked.argv)
+    return submit_launch(config, planned(config, asked, to), to, asked.argv, after)
 
 
 def submit_launch(
-    config: Config, launch: Launch, to: Destination, argv: Sequence[str]
+    config: Config,
+    launch: Launch,
+    to: Destination,
+    argv: Sequence[str],
+    after: Sequence[str] = (),
 ) -> Submitted:
     """Records a launch and submits all of its runs; raises as `submit` does."""
     folder = folder_of(config, launch.id)
@@ -85,7 +97,7 @@ def submit_launch(
             order = make_order(config, launch, to, argv)
             order.write(folder)
             positions = [run.position for run in launch.runs]
-            sent = hand_over(launch, positions, order, folder, again=False)
+            sent = hand_over(launch, positions, order, folder, again=False, after=after)
     except UnansweredError:
         raise  # the job may exist: the record stays, and tells
     except (SchedulerError, OSError):

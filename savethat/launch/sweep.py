@@ -24,6 +24,7 @@ from savethat.launchers.locks import lock
 from savethat.node import dotted_name
 from savethat.run.key import SUFFIX_ALPHABET, SUFFIX_LENGTH
 from savethat.run.layout import LOCKS
+from savethat.run.record import FOREGROUND, SLURM
 from savethat.run.status import UNSUCCESSFUL, Status
 from savethat.worker.ledger import read_launch
 from savethat.worker.order import Order
@@ -135,6 +136,8 @@ def _launch_missing(config: Config, catalog: Catalog, asked: Asked, to: Destinat
         warnings=tuple(warnings),
     )
     swept = _add(swept, resumed, launched=sum(len(each.sent.positions) for each in resumed))
+    # The limit holds for the sweep, however many launches it has by now.
+    after = [*_live_jobs(skipped), *swept.jobs]
     if standing.failed:
         retried = retry(
             config,
@@ -143,12 +146,21 @@ def _launch_missing(config: Config, catalog: Catalog, asked: Asked, to: Destinat
             lambda _: to,
             asked.argv,
             max_parallel=asked.max_parallel,
+            after=after,
         )
         swept = _add(swept, retried, retried=sum(len(each.launch.runs) for each in retried))
+        after += [job for each in retried for job in each.sent.jobs]
     if standing.missing:
-        new = submit(config, dataclasses.replace(asked, points=standing.missing), to)
+        new = submit(config, dataclasses.replace(asked, points=standing.missing), to, after=after)
         swept = _add(swept, [new], launched=len(standing.missing))
     return swept
+
+
+def _live_jobs(rows: Iterable[Row]) -> list[str]:
+    """SLURM's ids of the jobs that runs of a sweep have now."""
+    live = (Status.QUEUED, Status.RUNNING)
+    jobs = (row.place.job_id for row in rows if row.place.scheduler == SLURM and row.status in live)
+    return sorted({job.partition("_")[0] for job in jobs if job})
 
 
 def _stand(catalog: Catalog, asked: Asked, sweep_id: str) -> _Standing:
@@ -172,7 +184,7 @@ def _stand(catalog: Catalog, asked: Asked, sweep_id: str) -> _Standing:
         found = best.get(point)
         if found is None:
             standing.missing.append(args)
-        elif not found.mark and not found.submitted and found.status is not Status.UNKNOWN:
+        elif _is_unsubmitted(found):
             standing.unsubmitted.append(found)
             standing.rows[point] = found
         elif found.status not in UNSUCCESSFUL:
@@ -185,10 +197,16 @@ def _stand(catalog: Catalog, asked: Asked, sweep_id: str) -> _Standing:
     return standing
 
 
+def _is_unsubmitted(row: Row) -> bool:
+    """Whether a run is recorded, and its scheduler has, or may have, no job of it."""
+    recorded = not row.mark and row.place.scheduler != FOREGROUND
+    return recorded and not row.submitted and row.status is not Status.UNKNOWN
+
+
 def _go_on(
     config: Config, catalog: Catalog, rows: Sequence[Row], asked: Asked, to: Destination
 ) -> tuple[list[Submitted], list[str]]:
-    """Submits runs that are recorded and that no scheduler has: of launches that were cut short."""
+    """Submits runs of launches that were cut short."""
     done, warnings = [], []
     launches: dict[str, list[Row]] = {}
     for row in rows:

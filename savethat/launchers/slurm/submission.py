@@ -57,7 +57,7 @@ def submit(
         command: the worker's, for the position of an array's index 0.
         folder: the launch's, on the shared file system.
         chdir: where the jobs start.
-        after: ids of jobs of this launch that are alive.
+        after: ids of live jobs that count into the launch's limit.
 
     Raises:
         UnansweredError: sbatch did not answer in time.
