@@ -135,7 +135,7 @@ def test_a_running_run_is_cancelled_and_keeps_its_files(sender: Sender) -> None:
     flag = sender.project.root / "flag"
     key = sender.send("Sleep", "--seconds", "300", "--flag", str(flag))
     await_true(flag.exists, lambda: "the node to begin")
-    assert sender.project.ls()[key]["status"] == "running"
+    sender.project.await_status(key, "running")
     for command in ("rm", "retry"):
         options = ["--force"] if command == "rm" else []
         assert key in sender.project.run(command, key, *options, code=7).stderr
@@ -156,7 +156,8 @@ def test_the_log_of_a_running_run_is_seen_while_it_grows(sender: Sender) -> None
         while "line 5" not in seen:
             seen += follower.stdout.readline()
         assert "line 5" in sender.project.run("logs", key[-8:]).stdout
-        assert sender.project.ls()[key]["status"] == "running"
+        # What squeue says is shared for a few seconds.
+        sender.project.await_status(key, "running")
         flag.touch()
         rest, stderr = follower.stdout.read(), follower.stderr.read()
         assert follower.wait(60) == 0, stderr
