@@ -15,8 +15,10 @@ from savethat.config import credentials
 from savethat.errors import SavethatError
 from savethat.launchers.foreground import this_process
 from savethat.launchers.output import queue_output
+from savethat.launchers.queue.environment import INSIDE_A_RUN
 from savethat.launchers.queue.store import Store
 from savethat.run.record import QUEUE
+from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
 from savethat.worker.order import Order
 from savethat.worker.process import ChildProcess
@@ -37,6 +39,7 @@ def main(argv: list[str]) -> None:
     with Store() as store:
         if not store.claim(number, claim, place.pid, place.pid_started):
             return
+    os.environ[INSIDE_A_RUN] = "1"
     ending, reason = "", ""
     try:
         order = Order.read(path)
@@ -54,6 +57,10 @@ def main(argv: list[str]) -> None:
         ending, reason = outcome.ending.mark, outcome.ending.reason
     except (SavethatError, OSError) as error:
         reason = str(error)
+    except Exception as error:
+        # A fault of ours: it left no mark, so the queue is where `ls` finds the reason.
+        reason = one_line(error)
+        raise
     finally:
         with Store() as store:
             store.end(number, claim, ending=ending, reason=reason)

@@ -1,5 +1,6 @@
 """A queue on this machine, for servers without SLURM: no daemon, no set-up.
 
+- `job`: a run in it, and what it takes up
 - `store`: what it knows, in one SQLite file
 - `runner`: the process that carries it out, and leaves when there is nothing left to do
 - `devices`: GPUs and cores, each one run's at a time, whoever's
@@ -9,13 +10,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from savethat.launchers.queue.environment import fingerprint
-from savethat.launchers.queue.store import Batch, Needs, Store, queue_file
+from savethat.errors import SchedulerError
+from savethat.launchers.queue.environment import INSIDE_A_RUN, own_fingerprint
+from savethat.launchers.queue.job import Batch, Needs
+from savethat.launchers.queue.store import Store, queue_file
 
 __all__ = ["Batch", "Needs", "enqueue", "revive"]
 
@@ -24,12 +28,15 @@ def enqueue(batch: Batch, runs: Sequence[tuple[str, int, int]]) -> list[int]:
     """Queues runs of a launch, and sees to it that a runner lives; see `Store.add`.
 
     Raises:
-        SchedulerError: the queue's file cannot be written.
+        SchedulerError: the queue's file cannot be written, or no process can be started.
     """
-    environment = fingerprint(os.environ)
+    environment = own_fingerprint()
     with Store() as store:
-        new = store.add(batch, runs, environment)
-        if new and store.needs_runner(environment):
+        # Together: who looks in between would take these for runs whose runner has died.
+        with store.transaction():
+            new = store.add(batch, runs, environment)
+            called = store.call_runner(environment)
+        if called:
             _start_runner()
     return new
 
@@ -37,28 +44,36 @@ def enqueue(batch: Batch, runs: Sequence[tuple[str, int, int]]) -> list[int]:
 def revive() -> None:
     """Starts a runner where runs wait and theirs has died: after a crash, or a reboot.
 
-    Raises:
-        SchedulerError: the queue's file cannot be read.
+    They get the environment of this process, unless that is a run: its environment has the run's
+    devices in it, and no credentials. A queue that cannot be read is passed by: whoever asks it
+    something is told.
     """
-    if not queue_file().exists():
+    if INSIDE_A_RUN in os.environ or not queue_file().exists():
         return
-    with Store() as store:
-        if store.has_orphans():
+    environment = own_fingerprint()
+    with contextlib.suppress(SchedulerError), Store() as store:
+        store.adopt(environment)
+        if store.call_runner(environment):
             _start_runner()
 
 
 def _start_runner() -> None:
     """Starts a runner that outlives this process and its terminal."""
     command = [sys.executable, "-m", "savethat.launchers.queue.runner"]
-    log = queue_file().with_suffix(".log")
-    with log.open("ab") as output:
-        # Through a shell that ends at once: a runner that is nobody's child leaves no zombie.
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            start_new_session=True,
-            check=True,
-        )
+    try:
+        with queue_file().with_suffix(".log").open("ab") as output:
+            # Through a shell that ends at once: a runner that is nobody's child leaves no zombie.
+            subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                start_new_session=True,
+                check=True,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SchedulerError(
+            f"the runner of this machine's queue cannot be started: {error}",
+            "savethat ls tries again",
+        ) from error

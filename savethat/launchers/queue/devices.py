@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +20,10 @@ from savethat.config import QueueConfig
 
 # One place for all users of the machine: TMPDIR may be each one's own.
 _LOCKS = Path("/tmp/savethat-devices")  # noqa: S108 # sticky, and opened without following links
+# All users may open each other's. With the sticky bit systemd-tmpfiles never removes one, however
+# old it is: the next to come would make another, and a device would be taken twice.
+_LOCK_MODE = 0o1644
+_FOLDER_MODE = 0o1777
 _ASK_TIMEOUT = 10.0
 
 
@@ -43,10 +47,9 @@ def gpus_of(config: QueueConfig, environ: Mapping[str, str] = os.environ) -> tup
     Those of `[queue] gpus`, else of CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists.
     """
     if config.gpus is not None:
-        return config.gpus
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and re.fullmatch(r"\s*(\d+(\s*,\s*\d+)*)?\s*", visible):
-        return tuple(int(word) for word in visible.replace(",", " ").split())
+        return tuple(dict.fromkeys(config.gpus))
+    if "CUDA_VISIBLE_DEVICES" in environ:
+        return _listed(environ["CUDA_VISIBLE_DEVICES"])
     if shutil.which("nvidia-smi") is None:
         return ()
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
@@ -57,6 +60,12 @@ def gpus_of(config: QueueConfig, environ: Mapping[str, str] = os.environ) -> tup
     except (OSError, subprocess.SubprocessError):
         return ()  # its driver does not answer: then no run can have a GPU either
     return tuple(int(line) for line in done.stdout.split() if line.isdecimal())
+
+
+def _listed(visible: str) -> tuple[int, ...]:
+    """What CUDA takes of a list: up to the first word that is no index, such as the -1 for none."""
+    words = (word.strip() for word in visible.split(","))
+    return tuple(dict.fromkeys(map(int, itertools.takewhile(str.isdecimal, words))))
 
 
 def cores() -> list[int]:
@@ -85,25 +94,38 @@ def _take(
     for index in of:
         if len(found) == count:
             break
-        lock = _open(f"{kind}-{index}.lock")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            lock = _lock(f"{kind}-{index}.lock")
+        except OSError:
+            # Another run has it; or its file cannot be opened, and so it cannot be had either.
             continue
         stack.callback(os.close, lock)
         found[index] = lock
     return found if len(found) == count else None
 
 
-def _open(name: str) -> int:
-    with contextlib.suppress(FileExistsError):
-        _LOCKS.mkdir()
-        _LOCKS.chmod(0o1777)
-    path = _LOCKS / name
+def _lock(name: str) -> int:
+    """Takes a lock and returns what holds it; raises OSError where it cannot be had."""
+    lock = _open(name)
     try:
-        # Whoever comes first makes it; the others cannot write it, and need not for a lock.
-        lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    except FileExistsError:
-        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
     return lock
+
+
+def _open(name: str) -> int:
+    path = _LOCKS / name
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    # Whoever comes first makes it; the others cannot write it, and need not for a lock. The umask
+    # is set aside rather than the modes mended: a kill in between would shut all others out.
+    umask = os.umask(0)
+    try:
+        with contextlib.suppress(FileExistsError):
+            _LOCKS.mkdir(_FOLDER_MODE)
+            _LOCKS.chmod(_FOLDER_MODE)  # some systems make no folder sticky
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, _LOCK_MODE)
+    finally:
+        os.umask(umask)

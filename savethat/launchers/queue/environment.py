@@ -1,14 +1,18 @@
 """The environment that queued runs get: that of the terminal they were queued from.
 
 It may hold secrets, so it is never written down: a runner is started in it and hands it on. What
-is kept is a fingerprint, by which several terminals with equal environments share a runner.
+is kept is a fingerprint, by which several terminals with equal environments share a runner. The
+cores that a terminal may use are handed on in the same way, and count.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from savethat.launchers.queue.devices import cores
 
 # What differs between two terminals of one user, and is nothing to a run.
 _TERMINALS_OWN = re.compile(
@@ -17,8 +21,22 @@ _TERMINALS_OWN = re.compile(
     r"|\w*COMPLETE"
 )
 
+# Set in the environment of a run, and so of all that it starts.
+INSIDE_A_RUN = "_SAVETHAT_RUN"
 
-def fingerprint(environ: Mapping[str, str]) -> str:
-    """Equal for environments that are equal to a run; tells nothing of what is in them."""
+
+def own_fingerprint() -> str:
+    """That of this process."""
+    return fingerprint(os.environ, cores())
+
+
+def fingerprint(environ: Mapping[str, str], of_cores: Sequence[int] = ()) -> str:
+    """Equal for environments that are equal to a run; tells nothing of what is in them.
+
+    Args:
+        environ: the variables.
+        of_cores: the cores that processes started in it may run on.
+    """
     kept = sorted(item for item in environ.items() if not _TERMINALS_OWN.fullmatch(item[0]))
-    return hashlib.sha256(repr(kept).encode(errors="surrogateescape")).hexdigest()[:32]
+    text = repr((kept, list(of_cores)))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]

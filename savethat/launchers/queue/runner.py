@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from savethat.launchers.foreground import this_process
 from savethat.launchers.output import last_line, queue_output
 from savethat.launchers.queue.devices import Held, cores, take
-from savethat.launchers.queue.environment import fingerprint
+from savethat.launchers.queue.environment import own_fingerprint
+from savethat.launchers.queue.job import Batch, Job, Needs, RunState
 from savethat.launchers.queue.scheduler import KILLED
-from savethat.launchers.queue.store import Batch, Job, Needs, RunState, Store
+from savethat.launchers.queue.store import Store
 
 # How often to look for new runs, for devices that another user gave back, and for the end of
 # workers that are not this process's children. Its own children wake it.
 _POLL = 0.5
-# How many runs of a launch are considered at a time.
-_LOOK_AHEAD = 64
+# How many launches are considered at a time, and how many runs of each.
+_LAUNCHES, _OF_EACH = 256, 64
+# A machine or a disk that is full now need not be so for ever: no reason to give up a run.
+_PASSING = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+)
 
 
 def fits(needs: Needs, *, of_launch: int, in_all: int) -> bool:
@@ -62,54 +68,78 @@ class Runner:
         self._environment = environment
         self._cores = cores()
         self._children: dict[int, tuple[subprocess.Popen[bytes], Job, Path]] = {}
-        self._wake = threading.Event()
 
     def run(self) -> None:
         """Works until nothing is left to do; at once where another runner has the environment."""
         here = this_process()
-        enlisted = self._store.enlist(self._environment, here.pid, here.pid_started)
-        self._store.adopt(self._environment)
-        if not enlisted:
+        if not self._store.enlist(self._environment, here.pid, here.pid_started):
             return
-        signal.signal(signal.SIGCHLD, lambda *_: self._wake.set())
-        self._store.put_back(self._environment)
+        alarm = _Alarm()
         while True:
-            self._wake.clear()
-            self._reap()
-            self._start()
+            self._start(self._reap())
             if self._store.leave(self._environment):
                 return
-            self._wake.wait(_POLL)
+            alarm.sleep(_POLL)
 
-    def _reap(self) -> None:
-        """Notes the runs whose worker is gone."""
+    def _reap(self) -> list[Job]:
+        """Notes the runs whose worker is gone; gives back those that are live."""
         for number, (process, job, log) in list(self._children.items()):
             if process.poll() is not None:
                 del self._children[number]
                 # Where the worker has said how it went, this changes nothing.
                 reason = ": ".join(filter(None, (_ending(process.returncode), last_line(log))))
                 self._store.end(number, job.claim, reason=reason)
+        live = []
         for job in self._store.live():
-            if job.state is RunState.RUNNING and not job.alive:
+            # Its own children it knows without asking the system for each.
+            if job.number in self._children or job.state is RunState.STARTING or job.alive:
+                live.append(job)
+            else:
                 self._store.end(job.number, job.claim, reason=KILLED)
+        return live
 
-    def _start(self) -> None:
+    def _start(self, live: Sequence[Job]) -> None:
         """Starts workers, first come, first served; who does not fit is passed by."""
-        running = Counter(job.launch for job in self._store.live())
-        for job, batch in self._store.queued(self._environment, _LOOK_AHEAD):
+        running = Counter(job.launch for job in live)
+        # What was asked for in vain is not there for the next that asks for the same.
+        short: set[tuple[int, tuple[int, ...], int]] = set()
+        waiting = self._store.queued(self._environment, launches=_LAUNCHES, of_each=_OF_EACH)
+        for job, batch in waiting:
             needs = batch.needs
             if not fits(needs, of_launch=running[batch.id], in_all=running.total()):
                 continue
-            held = take(
-                gpus=needs.gpus, of_gpus=needs.devices, cpus=needs.cpus, of_cores=self._cores
-            )
+            asked = needs.gpus, needs.devices, needs.cpus
+            held = None if asked in short else self._take(needs)
             if held is None:
+                short.add(asked)
                 continue
             with contextlib.closing(held):
-                claim = self._store.start(job)
-                if claim is not None:
-                    running[batch.id] += 1
-                    self._start_worker(dataclasses.replace(job, claim=claim), batch, held)
+                try:
+                    running[batch.id] += self._start_run(job, batch, held, running.total())
+                except OSError:
+                    return  # for the next ones the machine is full, too
+
+    def _take(self, needs: Needs) -> Held | None:
+        return take(gpus=needs.gpus, of_gpus=needs.devices, cpus=needs.cpus, of_cores=self._cores)
+
+    def _start_run(self, job: Job, batch: Batch, held: Held, live: int) -> bool:
+        """Starts a run's worker, if so many runs are live; whether it did.
+
+        Raises:
+            OSError: the machine is too full for one more process; the run waits again.
+        """
+        claim = self._store.start(job, live)
+        if claim is None:
+            return False
+        try:
+            self._start_worker(dataclasses.replace(job, claim=claim), batch, held)
+        except OSError as error:
+            if error.errno in _PASSING:
+                self._store.put_back(job.number, claim)
+                raise
+            self._store.end(job.number, claim, reason=f"its worker cannot start: {error}")
+            return False
+        return True
 
     def _start_worker(self, job: Job, batch: Batch, held: Held) -> None:
         order = batch.folder / "order.json"
@@ -121,22 +151,38 @@ class Runner:
             # An empty list hides the GPUs from a run that asked for none.
             environ["CUDA_VISIBLE_DEVICES"] = _numbers(held.gpus)
         log = queue_output(batch.folder, job.position)
-        try:
-            with log.open("ab") as output:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=environ,
-                    pass_fds=held.locks,
-                    # It goes on when this runner is killed.
-                    start_new_session=True,
-                )
-        except OSError as error:
-            self._store.end(job.number, job.claim, reason=f"its worker cannot start: {error}")
-        else:
-            self._children[job.number] = process, job, log
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environ,
+                pass_fds=held.locks,
+                # It goes on when this runner is killed.
+                start_new_session=True,
+            )
+        self._children[job.number] = process, job, log
+
+
+class _Alarm:
+    """Sleeps, and wakes when a child ends; one a process.
+
+    Not with an event that a signal handler sets: where the signal comes while the event's own lock
+    is held, by the very thread that runs handlers, that waits for it for ever. A simple queue may
+    be put into at any moment.
+    """
+
+    def __init__(self) -> None:
+        self._ends: SimpleQueue[int] = SimpleQueue()
+        signal.signal(signal.SIGCHLD, lambda number, _: self._ends.put(number))
+
+    def sleep(self, seconds: float) -> None:
+        """Sleeps so long, or until a child ends; not at all where one has ended since last time."""
+        with contextlib.suppress(Empty):
+            self._ends.get(timeout=seconds)
+            while True:
+                self._ends.get_nowait()
 
 
 def _ending(code: int) -> str:
@@ -155,7 +201,7 @@ def main() -> None:
     # A shell starts what it sends to the background with this one ignored, and children inherit it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with Store() as store:
-        Runner(store, fingerprint(os.environ)).run()
+        Runner(store, own_fingerprint()).run()
 
 
 if __name__ == "__main__":

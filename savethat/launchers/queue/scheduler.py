@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Mapping, Sequence
 
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.launchers.foreground import is_alive, login_name, machine_id, terminate
-from savethat.launchers.queue.store import Job as Queued
-from savethat.launchers.queue.store import RunState, Store, queue_file
+from savethat.launchers.queue.job import Job as Queued
+from savethat.launchers.queue.job import RunState
+from savethat.launchers.queue.store import Store, queue_file
 from savethat.run.record import QUEUE, Place
 from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
@@ -22,11 +25,12 @@ class Queue(Scheduler):
 
     def ask(self, *, max_age: float) -> Snapshot:
         """What the queue's file says now; reading it costs too little to share answers."""
+        now = time.time()
         if not queue_file().exists():
-            return _Queued([])
+            return _Queued([], now)
         try:
             with Store() as store:
-                return _Queued(store.unfinished())
+                return _Queued(store.unfinished(), now)
         except SchedulerError as error:
             return _Unreadable(error.message)
 
@@ -47,45 +51,65 @@ class Queue(Scheduler):
                     f"run savethat cancel as {ref.place.user} on {ref.place.host}",
                 )
         with Store() as store:
-            gone = store.cancel([(ref.key, ref.attempt) for ref in refs])
+            gone = store.cancel([_task(ref) for ref in refs])
             jobs = _by_task(store.jobs([ref.launch for ref in refs]))
+        never = []
         for ref in refs:
-            job = jobs.get((ref.key, ref.attempt))
-            if job is not None and job.state is RunState.RUNNING:
+            job = jobs.get(_task(ref))
+            if _task(ref) in gone:
+                never.append(ref)
+            elif job is not None and job.state is RunState.RUNNING:
                 terminate(job.pid, job.pid_started)
-        return [ref for ref in refs if (ref.key, ref.attempt) in gone or _task(ref) not in jobs]
+            elif job is None and not _terminate(ref.place):
+                never.append(ref)
+        return never
 
 
 class _Queued(Snapshot):
-    """What the queue's file said."""
+    """What the queue's file, and the process table, said when they were asked.
 
-    def __init__(self, unfinished: Sequence[Queued]) -> None:
-        self._unfinished = _by_task(unfinished)
+    Both at that time, and nothing later: a run that ends while its marks are listed is running.
+    """
+
+    def __init__(self, unfinished: Sequence[Queued], asked: float) -> None:
+        self._asked = asked
+        self._words = {(job.key, job.attempt): _word(job) for job in unfinished}
 
     def answers(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Answer]:
-        """The word on each run; those that are over by now are looked up together."""
+        """The word on each run; those that were over, or not queued yet, are looked up together."""
         answers: dict[JobRef, Answer] = {}
         others: list[JobRef] = []
         for ref in refs:
             if why := _out_of_reach(ref.place):
                 answers[ref] = NotAsked(why)
-            elif (job := self._unfinished.get(_task(ref))) is not None:
-                answers[ref] = _answer(job, ref.place)
+            elif (word := self._words.get(_task(ref))) is not None:
+                answers[ref] = word
             else:
                 others.append(ref)
+        if not others:
+            return answers
+        try:
+            return answers | self._look_up(others)
+        except SchedulerError as error:
+            return answers | dict.fromkeys(others, NotAsked(error.message))
+
+    def _look_up(self, refs: Sequence[JobRef]) -> dict[JobRef, Answer]:
         jobs: dict[Task, Queued] = {}
-        if others and queue_file().exists():
-            try:
-                with Store() as store:
-                    jobs = _by_task(store.jobs([ref.launch for ref in others]))
-            except SchedulerError as error:
-                return answers | dict.fromkeys(others, NotAsked(error.message))
-        for ref in others:
+        if queue_file().exists():
+            with Store() as store:
+                jobs = _by_task(store.jobs([ref.launch for ref in refs]))
+        answers: dict[JobRef, Answer] = {}
+        for ref in refs:
             job = jobs.get(_task(ref))
-            # A queue whose file was lost still knows a worker by its process.
-            lives = ref.place.pid and is_alive(ref.place.pid, ref.place.pid_started)
-            unknown = Job(Phase.RUNNING, host=ref.place.host) if lives else NoSuchJob()
-            answers[ref] = _answer(job, ref.place) if job is not None else unknown
+            if job is None:
+                # A queue whose file was lost still knows a worker by its process.
+                lives = ref.place.pid and is_alive(ref.place.pid, ref.place.pid_started)
+                answers[ref] = Job(Phase.RUNNING, host=ref.place.host) if lives else NoSuchJob()
+            elif job.ending in ("completed", "failed") and job.changed >= self._asked:
+                # Queued and ended since: its mark was not there yet when the marks were listed.
+                answers[ref] = Job(Phase.RUNNING, job_id=str(job.number), host=ref.place.host)
+            else:
+                answers[ref] = _word(job)
         return answers
 
 
@@ -99,19 +123,25 @@ class _Unreadable(Snapshot):
         return dict.fromkeys(refs, NotAsked(self._why))
 
 
-def _answer(job: Queued, place: Place) -> Answer:
-    job_id = str(job.number)
+def _word(job: Queued) -> Job:
+    """What the queue says of a run that it knows."""
+    job_id, host = str(job.number), socket.gethostname()
     if job.state is RunState.QUEUED:
         return Job(Phase.PENDING, job_id=job_id)
     if job.state is RunState.STARTING:
         return Job(Phase.PENDING, "starting", job_id=job_id)
     if job.state is RunState.RUNNING:
         if job.alive:
-            return Job(Phase.RUNNING, job_id=job_id, host=place.host)
-        return Job(Phase.OVER, KILLED, job_id=job_id, host=place.host)
+            return Job(Phase.RUNNING, job_id=job_id, host=host)
+        return Job(Phase.OVER, KILLED, job_id=job_id, host=host)
     cancelled = job.ending == "cancelled"
     reason = job.reason or ("cancelled" if cancelled else "")
-    return Job(Phase.OVER, reason, cancelled, job_id, place.host)
+    return Job(Phase.OVER, reason, cancelled, job_id, host)
+
+
+def _terminate(place: Place) -> bool:
+    """Ends a worker that the queue's file, which was lost, does not tell of; whether one lived."""
+    return bool(place.pid) and terminate(place.pid, place.pid_started)
 
 
 def _by_task(jobs: Sequence[Queued]) -> dict[Task, Queued]:

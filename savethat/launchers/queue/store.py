@@ -8,8 +8,6 @@ that is what makes it happen once, whatever is killed when.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import enum
 import json
 import sqlite3
 import time
@@ -21,6 +19,7 @@ import platformdirs
 
 from savethat.errors import SchedulerError
 from savethat.launchers.foreground import is_alive, machine_id
+from savethat.launchers.queue.job import Batch, Job, Needs, RunState
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS launches (
@@ -40,92 +39,30 @@ CREATE TABLE IF NOT EXISTS runners (
 """
 # A transaction takes milliseconds; a home folder on a busy file server may take longer.
 _BUSY_TIMEOUT = 30.0
-# A runner that was just started takes so long until it has enlisted.
-_RUNNER_START = 2.0
+# A runner that was called takes at most so long until it has enlisted: Python may come from a slow
+# disk, and its runs are not to be handed to another environment meanwhile.
+_RUNNER_START = 20.0
 # What is over is of use to `ls` for a while only: its marks say more.
 _KEPT = 90 * 86_400.0
 
-
-class RunState(str, enum.Enum):
-    """Where a run is in the queue."""
-
-    QUEUED = "queued"
-    # A runner has started its worker, which has not yet said that it took it.
-    STARTING = "starting"
-    RUNNING = "running"
-    OVER = "over"
-
-
-LIVE = (RunState.STARTING, RunState.RUNNING)
-
-
-@dataclasses.dataclass(frozen=True)
-class Needs:
-    """What each run of a launch takes up.
-
-    Args:
-        cpus: cores of its own; 0: it shares them all.
-        gpus: how many GPUs of its own.
-        devices: the GPUs it may have, by index.
-        max_parallel: the most runs of the launch at a time; 0: no limit of its own.
-        queue_limit: the most runs of the queue at a time; 0: as its cores and GPUs allow.
-    """
-
-    cpus: int = 0
-    gpus: int = 0
-    devices: tuple[int, ...] = ()
-    max_parallel: int = 0
-    queue_limit: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A run in the queue."""
-
-    number: int
-    key: str
-    attempt: int
-    launch: str
-    position: int
-    state: RunState
-    claim: int
-    pid: int
-    pid_started: float
-    ending: str
-    reason: str
-
-    @property
-    def alive(self) -> bool:
-        """Whether its worker lives."""
-        return self.state is RunState.RUNNING and is_alive(self.pid, self.pid_started)
-
-    @property
-    def shown(self) -> str:
-        """Its status, as far as the queue knows: `ls` reads the marks, too."""
-        if self.state is RunState.OVER or (self.state is RunState.RUNNING and not self.alive):
-            return self.ending or "lost"
-        return "running" if self.state is RunState.RUNNING else "queued"
-
-
 _JOBS = (
-    "SELECT number, key, attempt, launch, position, state, claim, pid, pid_started, ending, reason"
-    " FROM runs"
+    "SELECT number, key, attempt, launch, position, state, claim, pid, pid_started, ending, reason,"
+    " changed FROM runs"
 )
-# Environments of launches of which runs wait, some of them since before a moment.
+# Each starts from the runs that are not over, which are few beside those that are.
+_QUEUED = (
+    "SELECT id, folder, python, cpus, gpus, devices, max_parallel, queue_limit FROM launches"
+    " WHERE environment = ? AND id IN (SELECT launch FROM runs WHERE state = 'queued')"
+    " ORDER BY launches.rowid LIMIT ?"
+)
 _WAITING = (
-    "SELECT DISTINCT environment FROM launches WHERE EXISTS (SELECT 1 FROM runs"
-    " WHERE launch = launches.id AND state IN ('queued', 'starting') AND changed < ?)"
+    "SELECT DISTINCT environment FROM launches"
+    " WHERE id IN (SELECT launch FROM runs WHERE state IN ('queued', 'starting'))"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """A launch in the queue: its folder, the Python of its workers, and what its runs need."""
-
-    id: str
-    folder: Path
-    python: str
-    needs: Needs
+_BUSY = (
+    "SELECT 1 FROM runs JOIN launches ON id = launch"
+    " WHERE environment = ? AND state IN ('queued', 'starting', 'running') LIMIT 1"
+)
 
 
 def queue_file() -> Path:
@@ -147,13 +84,19 @@ class Store:
         self.path = path or queue_file()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None)
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT"
-                self._db.executescript(script)
+            with contextlib.ExitStack() as stack:
+                self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None)
+                stack.callback(self._db.close)
+                self._prepare()
+                stack.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise _broken(self.path, error) from error
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT"
+            self._db.executescript(script)
 
     def __enter__(self) -> Store:
         return self
@@ -162,17 +105,30 @@ class Store:
         self._db.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """What is done in it is done at once, or not at all; one inside another is part of it.
+
+        Raises:
+            SchedulerError: the file cannot be used.
+        """
+        if self._db.in_transaction:
+            yield self._db
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
-            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise _broken(self.path, error) from error
+
+    def _roll_back(self) -> None:
+        # Where the disk is full, SQLite has done so itself.
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def add(
         self, batch: Batch, runs: Sequence[tuple[str, int, int]], environment: str
@@ -188,8 +144,8 @@ class Store:
             The positions that are new.
         """
         needs, now = batch.needs, time.time()
-        with self._transaction() as db:
-            db.execute("DELETE FROM runs WHERE state = 'over' AND changed < ?", (now - _KEPT,))
+        with self.transaction() as db:
+            _forget(db, now - _KEPT)
             db.execute(
                 "INSERT OR IGNORE INTO launches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -230,48 +186,51 @@ class Store:
 
     def unfinished(self) -> list[Job]:
         """The runs that are not known to be over."""
-        return [_job(row) for row in self._select(f"{_JOBS} WHERE state != 'over'")]
+        rows = self._select(f"{_JOBS} WHERE state IN ('queued', 'starting', 'running')")
+        return [_job(row) for row in rows]
 
-    def queued(self, environment: str, most: int) -> list[tuple[Job, Batch]]:
+    def queued(self, environment: str, *, launches: int, of_each: int) -> list[tuple[Job, Batch]]:
         """The first runs that wait for a runner of this environment, in the order they came.
 
-        At most `most` of each launch: what limits one launch does not hold up those behind it.
+        Of the first launches so many, and of each so many: what limits one launch does not hold up
+        those behind it.
         """
         found: list[tuple[Job, Batch]] = []
-        for row in self._select(
-            "SELECT id, folder, python, cpus, gpus, devices, max_parallel, queue_limit"
-            " FROM launches WHERE environment = ? AND EXISTS"
-            " (SELECT 1 FROM runs WHERE launch = launches.id AND state = 'queued') ORDER BY rowid",
-            environment,
-        ):
+        for row in self._select(_QUEUED, environment, launches):
             launch, folder, python, cpus, gpus, devices, max_parallel, queue_limit = row
             needs = Needs(cpus, gpus, tuple(json.loads(devices)), max_parallel, queue_limit)
             batch = Batch(launch, Path(folder), python, needs)
             waiting = self._select(
                 f"{_JOBS} WHERE launch = ? AND state = 'queued' ORDER BY number LIMIT ?",
                 launch,
-                most,
+                of_each,
             )
             found += [(_job(each), batch) for each in waiting]
         return sorted(found, key=lambda item: item[0].number)
 
-    def start(self, job: Job) -> int | None:
+    def start(self, job: Job, live: int) -> int | None:
         """Notes that a worker is about to be started for a run; None where it does not wait.
+
+        Args:
+            job: the run.
+            live: how many runs of the queue were live when it was found to fit. Where there are
+                more by now, another runner was faster, and the run waits.
 
         Returns:
             The claim the worker must show.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "UPDATE runs SET state = 'starting', claim = claim + 1, changed = ?"
-                " WHERE number = ? AND state = 'queued' AND claim = ?",
-                (time.time(), job.number, job.claim),
+                " WHERE number = ? AND state = 'queued' AND claim = ? AND"
+                " (SELECT COUNT(*) FROM runs WHERE state IN ('starting', 'running')) <= ?",
+                (time.time(), job.number, job.claim, live),
             )
             return job.claim + 1 if cursor.rowcount else None
 
     def claim(self, number: int, claim: int, pid: int, pid_started: float) -> bool:
         """Takes a run, as its worker; False where it is not this worker's to carry out."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "UPDATE runs SET state = 'running', pid = ?, pid_started = ?, changed = ?"
                 " WHERE number = ? AND state = 'starting' AND claim = ?",
@@ -281,16 +240,25 @@ class Store:
 
     def end(self, number: int, claim: int, *, ending: str = "", reason: str = "") -> None:
         """Notes that a run is over, and how: its mark; empty where it left no word."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE runs SET state = 'over', ending = ?, reason = ?, changed = ?"
                 " WHERE number = ? AND claim = ? AND state IN ('starting', 'running')",
                 (ending, reason, time.time(), number, claim),
             )
 
+    def put_back(self, number: int, claim: int) -> None:
+        """Lets a run wait again whose worker could not be started."""
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'queued', claim = claim + 1, changed = ?"
+                " WHERE number = ? AND claim = ? AND state = 'starting'",
+                (time.time(), number, claim),
+            )
+
     def cancel(self, tasks: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Ends those of these attempts of runs that no worker has taken; returns them."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             return {
                 (key, attempt)
                 for key, attempt in tasks
@@ -302,66 +270,76 @@ class Store:
                 ).rowcount
             }
 
-    def enlist(self, environment: str, pid: int, pid_started: float) -> bool:
-        """Makes this process the runner of an environment; False where another one lives."""
-        with self._transaction() as db:
-            if _runner_alive(db, environment):
+    def call_runner(self, environment: str) -> bool:
+        """Whether the caller is to start a runner, in its own environment: runs wait for one.
+
+        Whoever asks next is told no, for as long as the runner may take to come.
+        """
+        if environment not in self._orphaned():
+            return False
+        with self.transaction() as db:
+            if environment not in self._orphaned():
                 return False
-            db.execute(
-                "INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", (environment, pid, pid_started)
-            )
+            row = (environment, 0, time.time())
+            db.execute("INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", row)
             return True
 
     def adopt(self, environment: str) -> None:
-        """Hands the launches whose runner has died to the runner of this environment."""
-        with self._transaction() as db:
-            for other in self._orphaned(db):
-                if other != environment:
-                    sql = "UPDATE launches SET environment = ? WHERE environment = ?"
-                    db.execute(sql, (environment, other))
+        """Hands the launches of other environments, whose runner has died, to this one."""
+        if not set(self._orphaned()) - {environment}:
+            return
+        with self.transaction() as db:
+            for other in set(self._orphaned()) - {environment}:
+                _put_all_back(db, other)
+                db.execute("DELETE FROM runners WHERE environment = ?", (other,))
+                sql = "UPDATE launches SET environment = ? WHERE environment = ?"
+                db.execute(sql, (environment, other))
 
-    def put_back(self, environment: str) -> None:
-        """Lets runs wait again whose worker was started, and has not taken them.
+    def enlist(self, environment: str, pid: int, pid_started: float) -> bool:
+        """Makes this process the runner of an environment; False where another one lives.
 
-        For a runner that has started none yet: who started these is gone. A worker that comes late
-        shows a claim that is no longer good.
+        What the runner before it started, and no worker has taken, waits again.
         """
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE runs SET state = 'queued', claim = claim + 1, changed = ?"
-                " WHERE state = 'starting' AND launch IN"
-                " (SELECT id FROM launches WHERE environment = ?)",
-                (time.time(), environment),
-            )
+        with self.transaction() as db:
+            if (runner := self._runner(environment)) and is_alive(*runner):
+                return False
+            row = (environment, pid, pid_started)
+            db.execute("INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", row)
+            _put_all_back(db, environment)
+            return True
 
     def leave(self, environment: str) -> bool:
         """Ends this process's time as a runner, if nothing is left to do; else False.
 
-        Together with `enlist` and `add` this loses nothing: who queues a run after this finds no
-        runner and starts one.
+        Together with `add` and `call_runner` this loses nothing: who queues a run after this finds
+        no runner, and starts one.
         """
-        with self._transaction() as db:
-            busy = db.execute(
-                "SELECT 1 FROM runs JOIN launches ON launches.id = runs.launch"
-                " WHERE environment = ? AND state IN ('queued', 'starting', 'running') LIMIT 1",
-                (environment,),
-            ).fetchone()
-            if busy is None:
-                db.execute("DELETE FROM runners WHERE environment = ?", (environment,))
-            return busy is None
+        # Most often it is busy: that is found without keeping others from writing.
+        if self._select(_BUSY, environment):
+            return False
+        with self.transaction() as db:
+            if db.execute(_BUSY, (environment,)).fetchone():
+                return False
+            db.execute("DELETE FROM runners WHERE environment = ?", (environment,))
+            return True
 
-    def needs_runner(self, environment: str) -> bool:
-        """Whether no runner of this environment lives."""
-        return not _runner_alive(self._db, environment)
+    def _orphaned(self) -> list[str]:
+        """The environments in which runs wait, and no runner lives or is about to come."""
+        found = (environment for (environment,) in self._select(_WAITING))
+        return [environment for environment in found if not self._is_served(environment)]
 
-    def has_orphans(self) -> bool:
-        """Whether runs wait whose runner does not live."""
-        return bool(self._orphaned(self._db))
+    def _is_served(self, environment: str) -> bool:
+        runner = self._runner(environment)
+        if runner is None:
+            return False
+        pid, since = runner
+        return is_alive(pid, since) if pid else 0 <= time.time() - since < _RUNNER_START
 
-    @staticmethod
-    def _orphaned(db: sqlite3.Connection) -> list[str]:
-        rows = db.execute(_WAITING, (time.time() - _RUNNER_START,)).fetchall()
-        return [environment for (environment,) in rows if not _runner_alive(db, environment)]
+    def _runner(self, environment: str) -> tuple[int, float] | None:
+        """An environment's runner and its start; 0 for one that was called, and when."""
+        sql = "SELECT pid, pid_started FROM runners WHERE environment = ?"
+        rows = self._select(sql, environment)
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def _select(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         try:
@@ -375,10 +353,24 @@ def _job(row: tuple[Any, ...]) -> Job:
     return Job(number, key, attempt, launch, position, RunState(state), *rest)
 
 
-def _runner_alive(db: sqlite3.Connection, environment: str) -> bool:
-    sql = "SELECT pid, pid_started FROM runners WHERE environment = ?"
-    row = db.execute(sql, (environment,)).fetchone()
-    return row is not None and is_alive(*row)
+def _put_all_back(db: sqlite3.Connection, environment: str) -> None:
+    """Lets runs wait again whose worker was started, and has not taken them.
+
+    For an environment whose runner is gone: nobody looks after these. A worker that comes late
+    shows a claim that is no longer good.
+    """
+    db.execute(
+        "UPDATE runs SET state = 'queued', claim = claim + 1, changed = ?"
+        " WHERE state = 'starting' AND launch IN (SELECT id FROM launches WHERE environment = ?)",
+        (time.time(), environment),
+    )
+
+
+def _forget(db: sqlite3.Connection, before: float) -> None:
+    """Deletes what was over before a moment, and launches of which nothing is left."""
+    sql = "DELETE FROM runs WHERE state = 'over' AND changed < ?"
+    if db.execute(sql, (before,)).rowcount:
+        db.execute("DELETE FROM launches WHERE id NOT IN (SELECT launch FROM runs)")
 
 
 def _broken(path: Path, error: Exception) -> SchedulerError:
