@@ -11,7 +11,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench-submit clean
+.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench-submit bench-capture clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -59,6 +59,9 @@ slurm-down: ## ends it
 bench-submit: venv ## submitting many runs, beside submitit and hydra: benchmarks/README.md
 	SAVETHAT_SLURM_MAX_ARRAY_SIZE=10001 SAVETHAT_FORBID_SKIPS=1 tests/slurm/with.sh \
 	  $(BIN)/python -m benchmarks.submit $(BENCH)
+
+bench-capture: venv ## freezing a project's code, beside git and submitit: benchmarks/README.md
+	$(BIN)/python -m benchmarks.capture $(BENCH)
 
 clean: ## removes environments, caches and builds from the checkout
 	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -77,7 +77,6 @@ def goal(measures: Measures) -> Iterator[str]:
 
 def heading(python: Path, tools: Sequence[Tool], repeat: int) -> Iterator[str]:
     """What was measured, how, and on what, in Markdown."""
-    memory = psutil.virtual_memory().total / 2**30
     versions = {"savethat": importlib.metadata.version("savethat"), **peers.versions(python)}
     yield "# Submitting runs to SLURM"
     yield ""
@@ -95,12 +94,18 @@ def heading(python: Path, tools: Sequence[Tool], repeat: int) -> Iterator[str]:
             "ended there, when all jobs are in the queue."
         )
         yield ""
-    yield (
-        f"- {datetime.now(timezone.utc):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} CPUs, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the end"
-    )
+    yield f"- {machine()}"
     yield f"- {scheduler.version()}, all on this machine; B2: the tests' own server, 0 ms away"
     yield f"- {', '.join(f'{name} {value}' for name, value in versions.items())}"
+
+
+def machine() -> str:
+    """When and on what was measured."""
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{datetime.now(timezone.utc):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} CPUs, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} at the end"
+    )
 
 
 def _processes(done: Sequence[Measure]) -> list[float]:

@@ -5,16 +5,13 @@ A memory that cannot be read or written costs completions only: nothing here rai
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from savethat import cache
 from savethat.cli.completing.known import Flag, KnownModule, KnownNode
 
 # About as many as a shell can still show, and as are read in no time.
@@ -37,27 +34,15 @@ class Memory:
 def recall(root: Path) -> Memory:
     """What is remembered of the project in this folder."""
     try:
-        return _from_json(json.loads(_file(root).read_bytes()))
+        return _from_json(cache.read(_file(root)))
     # Another version's, or damaged.
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
         return Memory()
 
 
 def keep(root: Path, memory: Memory) -> None:
-    """Remembers this instead; written aside and renamed, readable by the user only."""
-    import tempfile  # 5 ms, which completion itself does not need
-
-    file = _file(root)
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-        try:
-            with os.fdopen(handle, "w") as stream:
-                json.dump(dataclasses.asdict(memory), stream)
-            Path(aside).replace(file)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+    """Remembers this instead."""
+    cache.write(_file(root), dataclasses.asdict(memory))
 
 
 def by_time(key: str) -> list[str]:
@@ -65,9 +50,9 @@ def by_time(key: str) -> list[str]:
     return key.rsplit("_", 2)[1:]
 
 
-def _file(root: Path) -> Path:
+def _file(root: Path) -> str:
     name = hashlib.blake2b(os.fsencode(os.path.realpath(root)), digest_size=12).hexdigest()
-    return platformdirs.user_cache_path("savethat") / f"completion-{name}.json"
+    return f"completion-{name}.json"
 
 
 def _from_json(data: Any) -> Memory:

@@ -6,26 +6,21 @@ A cache that cannot be read or written costs time only: nothing here raises.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import platformdirs
+from savethat import cache
+from savethat.cache import folder, write
+
+__all__ = ["forget_answers", "forgotten_at", "is_current", "lock", "read", "write"]
 
 _FORGOTTEN = "slurm-forgotten"
 # Longer than one question may take.
 _LOCK_TIMEOUT = 15.0
 # Login nodes that share a home folder have clocks that differ a little.
 _CLOCK_SKEW = 5.0
-
-
-def folder() -> Path:
-    """The user's cache folder."""
-    return platformdirs.user_cache_path("savethat")
 
 
 def forget_answers() -> None:
@@ -54,27 +49,12 @@ def is_current(at: float, *, now: float, max_age: float) -> bool:
 
 def read(name: str, *, max_age: float = float("inf")) -> Any:
     """What was written under a name at most `max_age` seconds ago; None where there is nothing."""
-    path = folder() / name
     try:
-        if time.time() - path.stat().st_mtime > max_age:
+        if time.time() - (folder() / name).stat().st_mtime > max_age:
             return None
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except OSError:
         return None
-
-
-def write(name: str, content: object) -> None:
-    """Keeps a JSON value under a name; written aside and renamed, readable by the user only."""
-    with contextlib.suppress(OSError):
-        folder().mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=folder(), prefix=f".{name}-")
-        try:
-            with os.fdopen(handle, "w") as file:
-                json.dump(content, file)
-            Path(aside).replace(folder() / name)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+    return cache.read(name)
 
 
 @contextlib.contextmanager
