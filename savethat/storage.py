@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from savethat.config import credentials, load
 from savethat.errors import MissingError, StorageError, UsageError
+from savethat.inputs import Inputs
 from savethat.remotes import open_remote
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
@@ -44,12 +45,21 @@ class Storage:
         local: the local folder.
         remote: where files are sent to and fetched from.
         bar: shows how far a transfer is.
+        inputs: records what is read, where a run is to tell of it.
     """
 
-    def __init__(self, local: Path, remote: Remote, *, bar: Bar = progress_bar) -> None:
+    def __init__(
+        self,
+        local: Path,
+        remote: Remote,
+        *,
+        bar: Bar = progress_bar,
+        inputs: Inputs | None = None,
+    ) -> None:
         self.local = local.absolute()
         self.remote = remote
         self._bar = bar
+        self._inputs = inputs
         self._local_only = isinstance(remote, DirectoryRemote) and remote.root == self.local
 
     def __repr__(self) -> str:
@@ -84,8 +94,12 @@ class Storage:
         if "r" in mode:
             if not path.exists():
                 self.download(key)
+            elif self._inputs is not None and path.is_file():
+                self._inputs.used([(_name(key), path)])
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if self._inputs is not None:
+                self._inputs.wrote(_name(key))
         if "b" not in mode:
             encoding = encoding or "utf-8"
         return path.open(mode, encoding=encoding, **options)
@@ -137,6 +151,8 @@ class Storage:
         if self._local_only:
             if not path.exists():
                 raise self._missing(name, self.local, self._near_local(name))
+            if self._inputs is not None:
+                self._inputs.used_tree(name, path)
             return path
         # Asked before the lock, which is a file: a key that is misspelt is to leave none.
         prefix, entries = "", self._exactly(name)
@@ -150,6 +166,9 @@ class Storage:
             else:
                 with self._bar(f"download {name}", entries[0].size) as progress:
                     fetch_file(self.remote, entries[0], path, progress)
+        if self._inputs is not None:
+            # Of a folder, what the remote has: other files may lie in it here.
+            self._inputs.used((entry.name, self.local / entry.name) for entry in entries)
         return path
 
     def ls(self, key: str | PurePath = "") -> list[str]:
@@ -247,7 +266,9 @@ class Storage:
 
         home = DirectoryRemote(self.local)
         remote = home if self._local_only else self.remote
-        return iter_runs(catalog_of(remote, home), node, **filters)
+        catalog = catalog_of(remote, home)
+        catalog.inputs = self._inputs
+        return iter_runs(catalog, node, **filters)
 
     def _exactly(self, name: str) -> list[Entry]:
         """The object of that name, if there is one."""

@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from savethat.provenance import collect
 from savethat.provenance.__main__ import _secrets
+from savethat.provenance.machine import operating_system
 from savethat.provenance.redaction import redacted, without_credentials
 from savethat.run.record import parse_time
 
@@ -247,6 +249,7 @@ def test_origins_are_recorded_without_credentials(
         {
             "url": "https://ada:token@example.com/lab.git",
             "vcs_info": {"vcs": "git", "commit_id": "abc"},
+            "subdirectory": "python",
         },
     )
     install(tmp_path, "mine", "2.0", {"url": "file:///src/mine", "dir_info": {"editable": True}})
@@ -259,6 +262,7 @@ def test_origins_are_recorded_without_credentials(
         "url": "https://example.com/lab.git",
         "editable": False,
         "commit": "abc",
+        "subdirectory": "python",
     }
     assert record["direct_urls"]["mine"] == {
         "url": "file:///src/mine",
@@ -270,6 +274,10 @@ def test_origins_are_recorded_without_credentials(
     assert [p for p in record["problems"] if p.startswith("packages: one is left out")]
 
 
+QUERY = 'echo "NVIDIA A100-SXM4-80GB, 550.54.14"; echo "Tesla T4, 550.54.14"'
+HEAD = 'echo "| NVIDIA-SMI 550.54.14   Driver Version: 550.54.14   CUDA Version: 12.4   |"'
+
+
 def nvidia_smi(folder: Path, script: str) -> None:
     tool = folder / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\n{script}\n")
@@ -277,9 +285,20 @@ def nvidia_smi(folder: Path, script: str) -> None:
 
 
 def test_gpus_are_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nvidia_smi(tmp_path, 'echo "NVIDIA A100-SXM4-80GB"; echo "Tesla T4"')
+    nvidia_smi(tmp_path, f'case "$*" in *query*) {QUERY};; *) {HEAD};; esac')
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert collect(root, [])["gpus"] == ["NVIDIA A100-SXM4-80GB", "Tesla T4"]
+    record = collect(root, [])
+    assert record["gpus"] == ["NVIDIA A100-SXM4-80GB", "Tesla T4"]
+    assert (record["driver"], record["cuda"]) == ("550.54.14", "12.4")
+
+
+def test_a_machine_without_gpus_has_no_driver(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia_smi(tmp_path, "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    record = collect(root, [])
+    assert (record["gpus"], record["driver"], record["cuda"]) == ([], None, None)
 
 
 def test_nvidia_smi_that_fails_is_a_problem_and_not_an_error(
@@ -305,6 +324,53 @@ def test_nvidia_smi_that_hangs_is_not_waited_for(
     finally:
         os.kill(int(pid.read_text()), 9)
     assert "gpus: nvidia-smi did not answer in 0.5 s" in record["problems"]
+
+
+def test_the_system_is_recorded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = collect(root, [])["os"]
+    assert system["kernel"] == platform.release()
+    assert system["name"]
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("platform.mac_ver", lambda: ("14.5", ("", "", ""), "arm64"))
+    assert operating_system() == {"name": "macOS", "version": "14.5", "kernel": platform.release()}
+
+
+def test_a_system_that_does_not_name_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> dict[str, str]:
+        raise OSError("no os-release")
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.freedesktop_os_release", none)
+    assert operating_system()["version"] is None
+
+
+def test_loaded_modules_are_recorded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert collect(root, [])["modules"] == []
+    monkeypatch.setenv("LOADEDMODULES", "gcc/12.2:cuda/12.4::slurm")
+    monkeypatch.setenv("_LMFILES_", "/modules/gcc/12.2.lua")
+    record = collect(root, [])
+    assert record["modules"] == ["gcc/12.2", "cuda/12.4", "slurm"]
+    assert "/modules/" not in json.dumps(record)
+
+
+def test_seeds_are_recorded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    assert collect(root, [])["seeds"] == {}
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    args = {
+        "seed": 3,
+        "split_seed": None,
+        "seeds": 9,
+        "lr": 0.1,
+        "model": {"Seed": [1, 2], "layers": 4, "init": {"seed": "hunter2"}},
+    }
+    assert collect(root, [], ["hunter2"], args=args)["seeds"] == {
+        "PYTHONHASHSEED": "0",
+        "seed": 3,
+        "split_seed": None,
+        "model.Seed": [1, 2],
+        "model.init.seed": "[redacted]",
+    }
 
 
 # --- secrets --------------------------------------------------------------------------------
@@ -441,10 +507,11 @@ def run_module(
     python: str = sys.executable,
     stdin: str | None = None,
     environ: dict[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> dict[str, Any]:
     command = [python, "-W", "error", "-m", "savethat.provenance", "--root", str(root)]
     done = subprocess.run(
-        [*command, "--out", str(out), "--", *argv],
+        [*command, "--out", str(out), *options, "--", *argv],
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         env={**os.environ, **(environ or {})},
@@ -452,7 +519,7 @@ def run_module(
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert {path.name for path in out.parent.iterdir()} - {"args.json"} == {out.name}
     record: dict[str, Any] = json.loads(out.read_text())
     return record
 
@@ -469,6 +536,39 @@ def test_process_writes_the_record(root: Path, git: Git, committed: str, out: Pa
     assert record["git"]["commit"] == committed
     assert record["problems"] == []
     assert out.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_process_is_told_of_the_capsule_the_attempt_and_the_run_it_repeats(
+    root: Path, out: Path
+) -> None:
+    record = run_module(root, out)
+    assert (record["capsule"], record["origin"], record["attempt"]) == (None, None, None)
+    options = ("--capsule", "abc123", "--reproduces", "Fit_1", "--attempt", "2")
+    record = run_module(root, out, options=options)
+    assert record["capsule"] == {"name": "abc123"}
+    assert record["origin"] == {"reproduces": "Fit_1"}
+    assert record["attempt"] == 2
+
+
+def test_process_finds_the_seeds_in_the_arguments_beside_the_record(root: Path, out: Path) -> None:
+    args = out.with_name("args.json")
+    args.write_text('{"lr": 0.1, "seed": 3}')
+    record = run_module(root, out, environ={"PYTHONHASHSEED": "7"})
+    assert record["seeds"] == {"PYTHONHASHSEED": "7", "seed": 3}
+    for broken in ("{", "[]"):
+        args.write_text(broken)
+        record = run_module(root, out)
+        assert [problem for problem in record["problems"] if problem.startswith("seeds: ")]
+
+
+def test_process_takes_little_of_the_processor(
+    root: Path, git: Git, committed: str, out: Path
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run_module(root, out)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 1.0
 
 
 def _umask() -> int:

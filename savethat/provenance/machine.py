@@ -1,17 +1,37 @@
-"""The processor and the GPUs of this machine."""
+"""The processor, the GPUs and the system of this machine."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
+import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from savethat.provenance.tools import ToolError, ask
 
 _GPU_TIMEOUT = 5.0
+# Only the head of nvidia-smi's table tells it; no query does.
+_CUDA = re.compile(r"CUDA (?:UMD )?Version\s*:\s*(\d[\d.]*)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpus:
+    """A machine's NVIDIA GPUs.
+
+    Args:
+        names: in nvidia-smi's order.
+        driver: the driver's version; None without GPUs.
+        cuda: the latest version of CUDA that the driver runs; None where it does not say.
+    """
+
+    names: tuple[str, ...] = ()
+    driver: str | None = None
+    cuda: str | None = None
 
 
 def cpu(problems: list[str]) -> dict[str, Any]:
@@ -35,17 +55,45 @@ def cpu(problems: list[str]) -> dict[str, Any]:
     }
 
 
-def gpus(problems: list[str]) -> list[str]:
-    """The names of this machine's NVIDIA GPUs, in nvidia-smi's order."""
+def gpus(problems: list[str]) -> Gpus:
+    """This machine's NVIDIA GPUs, as nvidia-smi tells them: the process imports no CUDA itself."""
     if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return Gpus()
     try:
-        answer, _ = ask(command, timeout=_GPU_TIMEOUT)
+        rows = _nvidia_smi("--query-gpu=name,driver_version", "--format=csv,noheader")
+        cards = [row.rpartition(",") for row in rows.splitlines() if row.strip()]
+        if not cards:
+            return Gpus()
+        cuda = _CUDA.search(_nvidia_smi())
     except ToolError as error:
         problems.append(f"gpus: {error}")
-        return []
-    return [line.strip() for line in answer.decode(errors="replace").splitlines() if line.strip()]
+        return Gpus()
+    names = tuple(name.strip() for name, _, _ in cards)
+    return Gpus(names, cards[0][2].strip(), cuda[1] if cuda else None)
+
+
+def operating_system() -> dict[str, str | None]:
+    """Name and version of the system (`Ubuntu`, `22.04`; `macOS`, `14.5`), and its kernel's."""
+    name, version = platform.system(), None
+    if sys.platform == "darwin":
+        name, version = "macOS", platform.mac_ver()[0]
+    else:
+        try:
+            release = platform.freedesktop_os_release()
+            name, version = release["NAME"], release.get("VERSION_ID")
+        except OSError:  # containers of next to nothing have no such file
+            pass
+    return {"name": name, "version": version, "kernel": platform.release()}
+
+
+def loaded_modules(environ: Mapping[str, str]) -> list[str]:
+    """The cluster's modules that are loaded, as both Environment Modules and Lmod tell them."""
+    return [name for name in environ.get("LOADEDMODULES", "").split(":") if name]
+
+
+def _nvidia_smi(*options: str) -> str:
+    answer, _ = ask(["nvidia-smi", *options], timeout=_GPU_TIMEOUT)
+    return answer.decode(errors="replace")
 
 
 def _from_proc() -> tuple[str | None, list[str]]:

@@ -11,7 +11,8 @@ from savethat.provenance.redaction import without_credentials
 def packages(problems: list[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Version by name, and of those installed from a URL or a folder, that origin by name.
 
-    The origin is what PEP 610 records: `url`, whether it is `editable`, and the `commit`.
+    The origin is what PEP 610 records: `url`, whether it is `editable`, the `commit`, and the
+    `subdirectory` where the package lies below.
     """
     from importlib import metadata  # 30 ms
 
@@ -34,8 +35,10 @@ def packages(problems: list[str]) -> tuple[dict[str, str], dict[str, dict[str, A
 
 
 def _origin(direct_url: dict[str, Any]) -> dict[str, Any]:
+    below = direct_url.get("subdirectory")
     return {
         "url": without_credentials(direct_url["url"]),
         "editable": bool(direct_url.get("dir_info", {}).get("editable", False)),
         "commit": direct_url.get("vcs_info", {}).get("commit_id"),
+        **({"subdirectory": below} if below else {}),
     }
