@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from savethat.catalog.frame import runs_frame as runs_frame
     from savethat.catalog.run import Run as Run
     from savethat.cli.main import run_main as run_main
+    from savethat.config import project_dir as project_dir
     from savethat.errors import SavethatError as SavethatError
     from savethat.launch.face import submit as submit
     from savethat.launch.face import sweep as sweep
@@ -31,6 +32,7 @@ _HOMES = {
     "Storage": "savethat.storage",
     "get_storage": "savethat.storage",
     "logger": "savethat.logs",
+    "project_dir": "savethat.config",
     "run_main": "savethat.cli.main",
     "runs_frame": "savethat.catalog.frame",
     "submit": "savethat.launch.face",

@@ -25,10 +25,12 @@ class Project:
     Args:
         root: its folder.
         env: the environment of the programs run in it.
+        local_path: where its runs are kept; None: in the default place.
     """
 
     root: Path
     env: dict[str, str]
+    local_path: Path | None = None
 
     @classmethod
     def make(
@@ -47,8 +49,8 @@ class Project:
 
     @property
     def data(self) -> Path:
-        """The default local_path."""
-        return self.root / "data_storage"
+        """Its local_path."""
+        return self.local_path or self.root / "data_storage"
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """The program, started; it does not outlive its test."""

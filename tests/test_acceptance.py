@@ -40,10 +40,19 @@ class Sender(abc.ABC):
     def hold(self, *node: str) -> str:
         """Submits a run that waits; its key."""
 
+    @abc.abstractmethod
+    def release(self, project: Project, key: str) -> None:
+        """Lets it begin; `project` is where the project is by now."""
+
 
 class OnSlurm(Sender):
     def hold(self, *node: str) -> str:
-        return self.send(*node, options=("--sbatch", "begin=now+1hour"))
+        return self.send(*node, options=("--sbatch", "begin=now+1hour", "--sbatch", "requeue=true"))
+
+    def release(self, project: Project, key: str) -> None:
+        job = project.ls()[key]["job_id"]
+        command = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
+        subprocess.run(command, env=project.env, check=True)
 
 
 class InQueue(Sender):
@@ -53,6 +62,9 @@ class InQueue(Sender):
         self.send("Sleep", "--seconds", "300", "--flag", str(flag))
         await_true(flag.exists, lambda: "the run that keeps the queue busy")
         return self.send(*node)
+
+    def release(self, project: Project, key: str) -> None:
+        project.run("cancel", "--node", "Sleep")
 
 
 @pytest.fixture(params=[pytest.param("slurm", marks=pytest.mark.slurm), "queue"])
@@ -200,7 +212,8 @@ def test_retry_is_the_next_attempt_under_the_same_key(
 
 def await_attempt(project: Project, key: str, attempt: int) -> None:
     await_true(
-        lambda: bool(project.ls()[key]["attempt"] >= attempt), lambda: f"attempt {attempt} of {key}"
+        lambda: bool(project.ls()[key]["attempt"] >= attempt),
+        lambda: f"attempt {attempt} of {project.ls()[key]}",
     )
 
 
@@ -208,6 +221,15 @@ def test_a_worker_that_is_killed_leaves_a_lost_run(sender: Sender) -> None:
     flag = sender.project.root / "flag"
     key = sender.send("Sleep", "--seconds", "300", "--flag", str(flag))
     await_true(flag.exists, lambda: "the node to begin")
+    kill_worker(key)
+    row = sender.finish(key)
+    assert row["status"] == "lost"
+    assert "killed" in row["reason"]
+    sender.project.run("retry", key)
+    await_true(lambda: sender.project.ls()[key]["status"] == "running", lambda: "attempt 2")
+
+
+def kill_worker(key: str) -> None:
     (worker,) = [
         process
         for process in psutil.process_iter()
@@ -215,11 +237,6 @@ def test_a_worker_that_is_killed_leaves_a_lost_run(sender: Sender) -> None:
         and any(key in word for word in cmdline(process))
     ]
     worker.send_signal(signal.SIGKILL)
-    row = sender.finish(key)
-    assert row["status"] == "lost"
-    assert "killed" in row["reason"]
-    sender.project.run("retry", key)
-    await_true(lambda: sender.project.ls()[key]["status"] == "running", lambda: "attempt 2")
 
 
 def cmdline(process: psutil.Process) -> list[str]:

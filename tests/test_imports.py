@@ -14,12 +14,13 @@ PACKAGE = Path(__file__).parent.parent / "savethat"
 
 # From the bottom up: each imports from its own layer and from those above it in this list.
 LAYERS = [
-    {"errors"},
+    {"errors", "cache"},
     {"run", "args"},
-    {"config", "node", "provenance", "logs", "scaffold"},
-    {"remotes", "launchers", "discovery", "storage"},
+    {"config", "code", "node", "provenance", "logs", "scaffold"},
+    {"remotes", "launchers", "discovery", "inputs", "storage"},
     {"worker"},
     {"launch", "catalog"},
+    {"reproduction"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -71,11 +71,12 @@ class Server(Project):
             return False
 
     def kill_all(self) -> None:
-        """What a reboot does."""
-        while processes := self.processes():
-            for process in processes:
+        """What a reboot does: none sees another's end."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in self.processes():
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+                    process.send_signal(number)
+        await_true(lambda: not self.processes(), lambda: f"the end of {self.processes()}")
 
 
 def make(tmp_path: Path, queue: str = "", toml: str = "") -> Server:

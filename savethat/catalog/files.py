@@ -15,11 +15,13 @@ from savethat.remotes.walk import storable
 from savethat.run.layout import (
     ENDINGS,
     HIDDEN,
+    code_name,
     launch_name,
     marks_prefix,
     parse_mark_name,
 )
 from savethat.run.record import Mark
+from savethat.worker.capsule import store_code
 from savethat.worker.ledger import publish, read_launch
 
 
@@ -121,6 +123,9 @@ def send_marks(catalog: Catalog, key: str) -> None:
         launch = read_launch(home, launch_id)
         if launch is not None:  # else it reached the remote earlier
             publish(remote, launch, anew=True)
+    for code in {mark.code for mark in marks if mark.code}:
+        if (home.root / code_name(code)).is_file():
+            store_code(remote, home, code)
     endings = [mark for mark in marks if mark.mark in ENDINGS]
     for mark, name in zip(marks, names, strict=True):
         if mark in endings:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from savethat.catalog.reading import (
     Planned,
@@ -30,6 +31,9 @@ from savethat.run.status import (
     State,
     read_status,
 )
+
+if TYPE_CHECKING:
+    from savethat.inputs import Inputs
 
 
 @dataclasses.dataclass
@@ -62,6 +66,8 @@ class Catalog:
         self.remote = remote
         self.home = home
         self.schedulers = schedulers
+        # Set where a node looks at runs: the files of theirs that it reads are its inputs.
+        self.inputs: Inputs | None = None
 
     def list(self, *, node: str = "", max_age: float = 5.0) -> Listing:
         """All runs, or those of nodes whose class name starts with `node`.
@@ -204,6 +210,7 @@ def _row(
         args=run.args,
         tags=launch.tags,
         sweep=launch.sweep,
+        code=launch.code,
         synced=_synced(state, on_remote=planned.synced),
     )
 
@@ -235,6 +242,7 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
         bytes=mark.bytes,
         synced=_synced(state, on_remote=sighting.synced),
         mark=sighting.name,
+        code=mark.code,
         cut=mark.cut,
     )
 

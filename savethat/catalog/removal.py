@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.key import stem_of
 from savethat.run.layout import (
+    CODE,
+    code_name,
     launch_folder,
     launch_name,
     launches_prefix,
@@ -23,6 +26,8 @@ from savethat.run.layout import (
 from savethat.worker.ledger import publish, read_launch
 
 PARALLEL = 8
+# Seconds; longer than a launch takes, and than it is remembered that a capsule is stored.
+CODE_AGE = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +115,26 @@ def remove(catalog: Catalog, rows: Sequence[Row]) -> Removed:
             done.left.append((row.key, "something was written while it was removed"))
         elif row.key not in kept:
             done.runs += 1
+    for remote in remotes:
+        _remove_unused_code(catalog, remote)
     return done
+
+
+def _remove_unused_code(catalog: Catalog, remote: Remote) -> None:
+    """Removes the capsules that no run refers to any more.
+
+    A younger one may be a launch's whose record is just being written. What cannot be listed stays:
+    the next removal looks again.
+    """
+    with contextlib.suppress(SavethatError):
+        old = remote.now() - CODE_AGE
+        capsules = [entry.name for entry in remote.list(CODE) if entry.modified < old]
+        if not capsules:
+            return
+        listing = catalog.list()
+        if listing.complete and not listing.warnings:
+            used = {code_name(row.code) for row in listing.rows if row.code}
+            remote.delete(name for name in capsules if name not in used)
 
 
 def remove_local(home: DirectoryRemote, rows: Sequence[Row], *, only_copy: bool) -> Removed:

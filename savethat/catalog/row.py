@@ -26,6 +26,7 @@ class Row:
         mark: the name of the mark that was read; empty where there is none.
         submitted: for a run without a mark, whether its scheduler has a job of it; None where that
             is not known.
+        code: the capsule it ran from; empty where there is none.
         cut: fields that were too large for the listing.
     """
 
@@ -50,6 +51,7 @@ class Row:
     synced: bool | None = None
     mark: str = ""
     submitted: bool | None = None
+    code: str = ""
     cut: tuple[str, ...] = ()
 
     @property
@@ -88,6 +90,7 @@ class Row:
             "files": self.files,
             "bytes": self.bytes,
             "synced": self.synced,
+            "code": self.code or None,
         }
 
 

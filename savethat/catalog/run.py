@@ -152,11 +152,17 @@ class Run:
         Raises:
             MissingError: the run has no such file.
         """
-        return files.fetch_file(self._catalog, self._row, name).open(mode)
+        path = files.fetch_file(self._catalog, self._row, name)
+        if self._catalog.inputs is not None:
+            self._catalog.inputs.used([(f"{self.key}/{name}", path)])
+        return path.open(mode)
 
     def download(self) -> Path:
         """Brings all its files here; returns their folder."""
-        return files.download(self._catalog, self._row)
+        folder = files.download(self._catalog, self._row)
+        if self._catalog.inputs is not None:
+            self._catalog.inputs.used_tree(self.key, folder)
+        return folder
 
 
 class _Pace:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("keys", nargs=-1, metavar="[KEY…]", shell_complete=complete_keys)
 @click.option("--slurm", is_flag=True, help="As SLURM jobs, wherever they ran before.")
 @click.option("--detach", is_flag=True, help="In this machine's queue, wherever they ran before.")
+@click.option("--same-code", is_flag=True, help="Run the code that the attempt before ran.")
 @resource_options
 @filter_options
 @pass_session
@@ -32,12 +33,14 @@ def command(
     keys: tuple[str, ...],
     slurm: bool,
     detach: bool,
+    same_code: bool,
     **options: Any,
 ) -> None:
     """Start the next attempt of runs that failed, were cancelled or are lost, under their keys.
 
-    What ran on SLURM goes there again, with what it asked for then and the options given now
-    (--mem 64G); all else goes into this machine's queue. Prints the keys.
+    They run the code as it is now, or with --same-code that of the attempt before. What ran on
+    SLURM goes there again, with what it asked for then and the options given now (--mem 64G); all
+    else goes into this machine's queue. Prints the keys.
     """
     from savethat.launch.again import retry
     from savethat.run.status import UNSUCCESSFUL
@@ -60,6 +63,7 @@ def command(
         lambda row: _destination(session, row, options, slurm=slurm, detach=detach),
         tuple(sys.argv),
         max_parallel=options["max_parallel"] or 0,
+        same_code=same_code,
     )
     for each in done:
         warn(each.warnings)

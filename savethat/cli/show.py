@@ -53,14 +53,16 @@ def _details(session: Session, row: Row) -> dict[str, Any]:
         "path": str(here) if here.is_dir() else None,
         "url": f"{catalog.remote.url}/{row.key}",
         "launch": row.launch,
-        "resources": _resources(session, row),
+        "reproduces": _launch(session, row, "reproduces") or None,
+        "commit": _launch(session, row, "commit") or None,
+        "resources": _launch(session, row, "resources"),
         "command": shlex.join(_command(row)),
         "listing": listing,
     }
 
 
-def _resources(session: Session, row: Row) -> dict[str, Any] | None:
-    """What its job asked for; None where that is not recorded any more."""
+def _launch(session: Session, row: Row, field: str) -> Any:
+    """What the launch record says of it; None where that is not recorded any more."""
     from savethat.worker.ledger import read_launch
 
     for remote in (session.catalog.remote, session.catalog.home):
@@ -69,7 +71,7 @@ def _resources(session: Session, row: Row) -> dict[str, Any] | None:
         except (StorageError, ValueError):
             continue
         if launch is not None:
-            return dict(launch.resources)
+            return getattr(launch, field)
     return None
 
 

@@ -45,6 +45,7 @@ INTERRUPTED = 130
 @click.option("--zip", "zipped", is_flag=True, help="Pair the lists instead of crossing them.")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only N points, at random.")
 @click.option("--random-seed", type=int, default=0, metavar="S", help="Which ones. 0 by default.")
+@click.option("--same-code", is_flag=True, help="Runs of other code do not count as done.")
 @click.option("--fresh", is_flag=True, help="Run all points again, as a new sweep.")
 @resource_options
 @launch_options
@@ -61,6 +62,7 @@ def command(
     zipped: bool,
     sample: int | None,
     random_seed: int,
+    same_code: bool,
     fresh: bool,
     tag: tuple[str, ...],
     wait: bool,
@@ -98,12 +100,22 @@ def command(
         argv=tuple(sys.argv),
         tags=tag,
         max_parallel=options["max_parallel"] or 0,
+        code=_present_code(session) if same_code else "",
     )
     remember_nodes(session.config.root, [cls])
     to = destination(session, options, slurm=slurm, dry=dry_run)
     if dry_run:
         return _dry_run(session, asked, to, fresh=fresh)
     return _launch(session, asked, to, fresh=fresh, wait=wait or not (slurm or detach))
+
+
+def _present_code(session: Session) -> str:
+    from savethat.launch.freeze import freeze
+
+    name = freeze(session.config)
+    if not name:
+        raise UsageError("--same-code needs code that is frozen", "[code] capsule = true")
+    return name
 
 
 def _dry_run(session: Session, asked: Asked, to: Destination, *, fresh: bool) -> int:

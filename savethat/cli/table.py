@@ -29,10 +29,17 @@ def cells(row: Row) -> dict[str, Any]:
     """Everything a run can be sorted and shown by: `ls --json`'s fields, `args.*`, `result.*`."""
     data = row.to_json()
     flat = dict(data)
+    # A short name tells runs of different code apart, and fits a table.
+    flat["code"] = short_code(row.code)
     for name in ("args", "result"):
         if data[name] is not None:
             flat |= flatten(data[name], name)
     return flat
+
+
+def short_code(name: str) -> str | None:
+    """A capsule's name as people read it; None where the code was not frozen."""
+    return name[:8] or None
 
 
 def sort(rows: Iterable[Row], column: str) -> list[Row]:
@@ -64,6 +71,19 @@ def show(rows: Sequence[Row], columns: Sequence[str], *, absolute: bool) -> None
     header = ["key", "status", "reason", "when", "duration", "where", "size", *columns]
     now = datetime.now(timezone.utc)
     lines = [_line(row, columns, now, absolute=absolute) for row in rows]
+    print_table(header, lines, [STYLES[row.status] for row in rows])
+
+
+def print_table(
+    header: Sequence[str], lines: Sequence[Sequence[str]], status_styles: Sequence[str] = ()
+) -> None:
+    """Prints a table to stdout: plain and whole in a pipe, fitted on a terminal.
+
+    Args:
+        header: the columns' names.
+        lines: the cells of each line.
+        status_styles: the colour of the column `status` in each line.
+    """
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
         for line in (header, *lines):
@@ -77,13 +97,10 @@ def show(rows: Sequence[Row], columns: Sequence[str], *, absolute: bool) -> None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in header:
         table.add_column(name, no_wrap=name in ("key", "status"), overflow="fold")
-    for row, line in zip(rows, lines, strict=True):
-        table.add_row(
-            *(
-                Text(cell, style=STYLES[row.status] if name == "status" else "")
-                for name, cell in zip(header, line, strict=True)
-            )
-        )
+    for number, line in enumerate(lines):
+        style = status_styles[number] if status_styles else ""
+        cells = zip(header, line, strict=True)
+        table.add_row(*(Text(cell, style if name == "status" else "") for name, cell in cells))
     Console(highlight=False).print(table)
 
 

@@ -29,11 +29,12 @@ from savethat.config.model import (
     SlurmOptions,
     Sync,
 )
-from savethat.config.project import load
+from savethat.config.project import PROJECT_DIR, load, project_dir
 from savethat.config.schema import parse_duration
 
 __all__ = [
     "DEFAULT_REALM",
+    "PROJECT_DIR",
     "B2Config",
     "CodeConfig",
     "Config",
@@ -46,6 +47,7 @@ __all__ = [
     "credentials_file",
     "load",
     "parse_duration",
+    "project_dir",
     "read_toml",
     "store_credentials",
 ]

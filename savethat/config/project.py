@@ -14,6 +14,8 @@ from savethat.config.settings import SECRETS, Settings, absolute
 from savethat.errors import ConfigError
 
 FILE_NAME = "savethat.toml"
+# In the environment of a node, and of what it starts: its project, wherever its code runs from.
+PROJECT_DIR = "SAVETHAT_PROJECT_DIR"
 _ROOT_SIGNS = ("pyproject.toml", "setup.py", ".git")
 _OPTIONS = "the given options"
 
@@ -59,6 +61,20 @@ def load(
             )
     settings.lay(check(given, _OPTIONS), _OPTIONS)
     return settings.config(files)
+
+
+def project_dir() -> Path:
+    """The folder of the project: in a node, of the project it was launched from.
+
+    A queued node's code runs from a frozen copy, so that `__file__` lies there; this is where its
+    data lies. Elsewhere it is what `savethat` commands take as the project.
+
+    Raises:
+        ConfigError: the project's configuration is wrong.
+    """
+    if folder := os.environ.get(PROJECT_DIR):
+        return Path(folder)
+    return load().root
 
 
 def read_credentials(config: Config, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:

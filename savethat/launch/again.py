@@ -34,10 +34,12 @@ def retry(
     *,
     max_parallel: int = 0,
     after: Sequence[str] = (),
+    same_code: bool = False,
 ) -> list[Submitted]:
     """Submits the next attempt of runs: one launch for those that were launched together.
 
-    The nodes are those of the code as it is now, and must still take the arguments.
+    They run the code as it is now, and its nodes must still take the arguments; or, with
+    `same_code`, that of the attempt before.
 
     Args:
         config: the project's configuration.
@@ -47,6 +49,7 @@ def retry(
         argv: the command line that asked, for provenance.
         max_parallel: the most of these runs at a time; 0 for no limit.
         after: ids of SLURM jobs that count into that limit.
+        same_code: whether to run the code that the attempt before ran.
 
     Raises:
         RefusedError: a run has not ended, or has a result.
@@ -59,7 +62,7 @@ def retry(
             raise RefusedError(f"{row.key} is {row.status.value}: there is nothing to retry")
     resumable = {node: _check_node(node, rows) for node in {row.node for row in rows}}
     done: list[Submitted] = []
-    for stem, members in _by_stem(rows).items():
+    for (stem, code), members in _groups(rows, same_code=same_code).items():
         destination = to(members[0])
         destination.check()
         path = catalog.home.root / f"{LOCKS}retry-{stem}.lock"
@@ -67,7 +70,9 @@ def retry(
             members = _still_ended(catalog, members)
             if members:
                 launch = _plan(config, catalog.remote, stem, members, destination, resumable)
-                launch = dataclasses.replace(launch, max_parallel=max_parallel)
+                launch = dataclasses.replace(
+                    launch, max_parallel=max_parallel, code=code, argv=tuple(argv)
+                )
                 before = [*after, *(job for each in done for job in each.sent.jobs)]
                 done.append(submit_launch(config, launch, destination, argv, before))
     return done
@@ -91,10 +96,16 @@ def _check_node(node: str, rows: Iterable[Row]) -> bool:
     return resumes(cls)
 
 
-def _by_stem(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _groups(rows: Sequence[Row], *, same_code: bool) -> dict[tuple[str, str], list[Row]]:
+    """What can be one launch: runs that were launched together, and run the same code."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault(stem_of(row.key), []).append(row)
+        if same_code and not row.code:
+            raise RefusedError(
+                f"the code of {row.key} was not frozen", "retry it with the code as it is now"
+            )
+        code = row.code if same_code else ""
+        groups.setdefault((stem_of(row.key), code), []).append(row)
     return groups
 
 

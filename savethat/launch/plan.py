@@ -27,6 +27,7 @@ class Asked:
         tags: the user's words for it.
         sweep: the sweep's id; empty where it is none.
         max_parallel: the most of these runs at a time; 0 for no limit of their own.
+        code: in a sweep, the capsule that a run must have run from to count; empty for any.
     """
 
     node: type[Node[Any, Any]]
@@ -35,6 +36,7 @@ class Asked:
     tags: tuple[str, ...] = ()
     sweep: str = ""
     max_parallel: int = 0
+    code: str = ""
 
 
 def plan(
@@ -65,6 +67,7 @@ def plan(
         sweep=asked.sweep,
         array_size=array_size if len(runs) > 1 else 0,
         max_parallel=asked.max_parallel,
+        argv=asked.argv,
     )
 
 

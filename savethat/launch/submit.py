@@ -15,6 +15,7 @@ from savethat.config import Config
 from savethat.discovery import add_to_path, importable
 from savethat.errors import ConfigError, SchedulerError, UnreachableError, UsageError
 from savethat.launch.destinations import Destination, Sent, hand_over
+from savethat.launch.freeze import frozen
 from savethat.launch.plan import Asked, bucket_key, plan
 from savethat.launchers.locks import submitting
 from savethat.launchers.slurm.leftovers import UnansweredError
@@ -88,13 +89,15 @@ def submit_launch(
     to: Destination,
     argv: Sequence[str],
     after: Sequence[str] = (),
+    python: str = "",
 ) -> Submitted:
     """Records a launch and submits all of its runs; raises as `submit` does."""
+    launch = frozen(config, launch)
     folder = folder_of(config, launch.id)
     remote, warnings = _record(config, launch)
     try:
         with submitting(folder):
-            order = make_order(config, launch, to, argv)
+            order = make_order(config, launch, to, argv, python)
             order.write(folder)
             positions = [run.position for run in launch.runs]
             sent = hand_over(launch, positions, order, folder, again=False, after=after)
@@ -136,10 +139,12 @@ def go_on(
     return Submitted(launch, sent, tuple(_waiting(launch, sent)))
 
 
-def make_order(config: Config, launch: Launch, to: Destination, argv: Sequence[str]) -> Order:
-    """The order for a launch's workers."""
+def make_order(
+    config: Config, launch: Launch, to: Destination, argv: Sequence[str], python: str = ""
+) -> Order:
+    """The order for a launch's workers; `python` is the interpreter of its nodes."""
     path = tuple(add_to_path(config.root))
-    return Order(launch, config, path, tuple(argv), to.setup)
+    return Order(launch, config, path, tuple(argv), to.setup, python)
 
 
 def _record(config: Config, launch: Launch) -> tuple[Remote, list[str]]:

@@ -174,7 +174,7 @@ def _stand(catalog: Catalog, asked: Asked, sweep_id: str) -> _Standing:
     points = {_point(to_json(point)): point for point in asked.points}
     best: dict[str, Row] = {}
     for row in listing.rows:
-        if row.node == name:
+        if row.node == name and asked.code in ("", row.code):
             row = catalog.whole(row) if "args" in row.cut else row
             point = _point(row.args)
             if point in points and (point not in best or _rank(row) > _rank(best[point])):

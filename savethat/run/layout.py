@@ -3,7 +3,7 @@
     <run key>/...                                     the run's files
     .savethat/launches/<launch id>.json               what was asked
     .savethat/index/<node>/<run key>.<attempt>.<mark> what happened
-    .savethat/code/                                   code capsules
+    .savethat/code/<capsule>.tar.gz                   code, frozen
     .savethat/jobs/<launch id>/                       what its jobs need and print; never on B2
 
 `docs/explanation/storage.md` says who writes, reads and removes each.
@@ -19,6 +19,7 @@ from savethat.run.key import node_of, parse_key, stem_of
 HIDDEN = ".savethat"
 INDEX = f"{HIDDEN}/index/"
 LAUNCHES = f"{HIDDEN}/launches/"
+CODE = f"{HIDDEN}/code/"
 JOBS = f"{HIDDEN}/jobs/"
 LOCKS = f"{HIDDEN}/locks/"
 
@@ -37,6 +38,7 @@ JSONL_FILE = "output.jsonl"
 PROVENANCE_FILE = "reproducible.json"
 RESULT_PICKLE = "results.pickle"
 RESULT_JSON = "results.json"
+INPUTS_FILE = "inputs.json"
 
 _MARK_NAME = re.compile(
     rf"{re.escape(INDEX)}(?P<node>[^/]+)/(?P<key>[^/]+)\.(?P<attempt>[1-9]\d{{0,8}})"
@@ -77,6 +79,11 @@ def parse_mark_name(name: str) -> MarkName | None:
 def launch_name(launch_id: str) -> str:
     """The object that holds a launch record."""
     return f"{LAUNCHES}{launch_id}.json"
+
+
+def code_name(capsule: str) -> str:
+    """The object that holds a code capsule."""
+    return f"{CODE}{capsule}.tar.gz"
 
 
 def launches_prefix(key: str) -> str:

@@ -27,6 +27,8 @@ FOREGROUND = "foreground"
 SLURM = "slurm"
 QUEUE = "queue"
 
+# The start of the SHA-256 of what a capsule holds.
+CODE_NAME = re.compile(r"[0-9a-f]{32}")
 _LAUNCH_ID = re.compile(r"[^\W\d][\w-]*(\.[1-9]\d*)?")
 _T = TypeVar("_T")
 
@@ -93,6 +95,10 @@ class Launch:
         sweep: the sweep's id, empty where it is none.
         array_size: the most runs in one job array; 0 where there is no array.
         max_parallel: the most of its runs at a time; 0 for no limit of its own.
+        code: the name of the capsule its runs run from; empty where the code was not frozen.
+        commit: of the checkout at launch; empty where there is none.
+        argv: the command line that asked.
+        reproduces: the key of the run that this one is to reproduce; empty where it is none.
     """
 
     id: str
@@ -105,6 +111,10 @@ class Launch:
     sweep: str = ""
     array_size: int = 0
     max_parallel: int = 0
+    code: str = ""
+    commit: str = ""
+    argv: tuple[str, ...] = ()
+    reproduces: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is stored."""
@@ -132,8 +142,10 @@ class Launch:
                 "place": place,
                 "runs": tuple(_build(PlannedRun, run) for run in runs),
                 "tags": _words(fields.get("tags", [])),
+                "argv": _words(fields.get("argv", [])),
             },
         )
+        _check_code(launch.code)
         if _LAUNCH_ID.fullmatch(launch.id) is None:
             raise ValueError(f"not a launch id: {launch.id!r}")
         if any(parse_key(run.key) is None or run.attempt < 1 for run in launch.runs):
@@ -162,6 +174,7 @@ class Mark:
         files, bytes: of the run's folder, as last carried out.
         heartbeat: seconds between two rewritings of `started`.
         position, array_size: the run's in its launch (see `layout.job_name`).
+        code: the name of the capsule it ran from, or, in the foreground, that its code makes.
         cut: names of the fields that were too large to be listed here.
     """
 
@@ -184,6 +197,7 @@ class Mark:
     heartbeat: float = 60.0
     position: int = 0
     array_size: int = 0
+    code: str = ""
     cut: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -217,6 +231,7 @@ class Mark:
                 "cut": _words(fields.get("cut", [])),
             },
         )
+        _check_code(mark.code)
         if parse_key(mark.key) is None or mark.mark not in MARKS or mark.attempt < 1:
             raise ValueError(f"not a mark: {mark.key!r} {mark.mark!r}")
         return mark
@@ -277,6 +292,12 @@ def parse_time(text: object) -> datetime:
     if not isinstance(text, str):
         raise ValueError(f"not a time: {text!r}")
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+
+
+def _check_code(name: str) -> None:
+    """Refuses what is no capsule's name: it becomes part of a path."""
+    if name and CODE_NAME.fullmatch(name) is None:
+        raise ValueError(f"not the name of a code capsule: {name!r}")
 
 
 def _checked(data: object) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def main() -> int:
     lifeline = errand_stream.fileno()
     threading.Thread(target=_die_with_supervisor, args=(lifeline,), daemon=True).start()
     only_sink(events.line)
-    sys.path[:0] = [path for path in errand.python_path if path not in sys.path]
+    _set_path(errand)
     sys.argv[:] = [errand.node]
     try:
         outcome = run_node(errand)
@@ -75,19 +75,34 @@ def main() -> int:
     return 0
 
 
+def _set_path(errand: Errand) -> None:
+    """Makes the project importable; where its code is frozen, from there and not from its folder.
+
+    Python puts the current folder, which is the project's, on the path; an editable install of the
+    project does the same.
+    """
+    if errand.frozen:
+        root = errand.config.root
+        own = {str(root), str(root / "src"), ""}
+        sys.path[:] = [path for path in sys.path if path not in own]
+    sys.path[:0] = [path for path in errand.python_path if path not in sys.path]
+
+
 def run_node(errand: Errand) -> dict[str, Any]:
     """Runs the errand's node in this process and saves its result; gives back the scalars."""
     from savethat.args import from_json
     from savethat.discovery import import_node
+    from savethat.inputs import Inputs
     from savethat.remotes import open_remote
     from savethat.storage import Storage
     from savethat.worker.result import save_result
 
     remote = open_remote(errand.config, errand.credentials)
+    inputs = Inputs(errand.key)
     surroundings = nodes.Surroundings(
         errand.key,
         errand.output_dir,
-        Storage(errand.config.local_path, remote),
+        Storage(errand.config.local_path, remote, inputs=inputs),
         errand.attempt,
         errand.deadline,
     )
@@ -103,8 +118,11 @@ def run_node(errand: Errand) -> dict[str, Any]:
     # module was still loading is delivered now.
     signal.signal(WARNING, warn)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {WARNING})
-    node.setup()
-    value = node._run()
+    try:
+        node.setup()
+        value = node._run()
+    finally:
+        inputs.save(errand.output_dir)
     return save_result(value, errand.output_dir)
 
 

@@ -27,6 +27,8 @@ class Errand:
         python_path: what goes before `sys.path`.
         config: the project's.
         credentials: for the node's storage; None for a local-only project.
+        python: the interpreter that runs the node; empty for this process's own.
+        frozen: whether the project's own folder is not to be imported from.
     """
 
     node: str
@@ -38,6 +40,8 @@ class Errand:
     python_path: tuple[str, ...]
     config: Config
     credentials: Credentials | None
+    python: str = ""
+    frozen: bool = False
 
     def dump(self) -> str:
         """One line of JSON with the credentials in it: for a pipe, never for a file."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from savethat import node as nodes
+from savethat.inputs import Inputs
 from savethat.logs import add_sink, now_line, remove_sink, traceback_text
 from savethat.remotes import open_remote
 from savethat.storage import Storage
@@ -37,10 +38,12 @@ class Inline:
 
     def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
         """Runs the node to its end."""
+        inputs = Inputs(errand.key)
+        remote = open_remote(errand.config, errand.credentials)
         surroundings = nodes.Surroundings(
             errand.key,
             errand.output_dir,
-            Storage(errand.config.local_path, open_remote(errand.config, errand.credentials)),
+            Storage(errand.config.local_path, remote, inputs=inputs),
             errand.attempt,
             errand.deadline,
         )
@@ -48,8 +51,11 @@ class Inline:
         sink = add_sink(lambda line: journal.line(line, show=False))
         try:
             with _copied(journal), _raised(signals):
-                self._node.setup()
-                self.value = self._node._run()
+                try:
+                    self._node.setup()
+                    self.value = self._node._run()
+                finally:
+                    inputs.save(errand.output_dir)
             return Ending("completed", "", save_result(self.value, errand.output_dir))
         # Everything the node can raise is an ending; the caller gets it back as `error`.
         except BaseException as error:

@@ -18,10 +18,12 @@ class Terminal:
 
     Args:
         colour: whether log levels are coloured on stderr.
+        apart: whether stdout goes to stderr, too: where it is for other answers.
     """
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, *, colour: bool, apart: bool = False) -> None:
         self._colour = colour
+        self._apart = apart
 
     def show(self, line: Line) -> None:
         """Prints a line of the log."""
@@ -29,7 +31,8 @@ class Terminal:
 
     def write(self, source: str, data: bytes) -> None:
         """Passes on what the node wrote to its stdout or stderr, as it is."""
-        stream: TextIO = sys.stdout if source == "stdout" else sys.stderr
+        on_stdout = source == "stdout" and not self._apart
+        stream: TextIO = sys.stdout if on_stdout else sys.stderr
         try:
             stream.flush()
             stream.buffer.write(data)

@@ -16,6 +16,7 @@ from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import launch_name, marks_prefix
 from savethat.run.record import Launch, Mark
 from savethat.run.status import stale_after
+from savethat.worker.capsule import store_code
 from savethat.worker.carry import CarryOut
 from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
@@ -121,6 +122,13 @@ class Keeper(threading.Thread):
         if self._remote is not self._home:
             publish(self._home, self._launch)
             self._home_ledger.beat(self._mark)
+
+    def keep_code(self, capsule: str) -> None:
+        """Stores the code that was frozen beside the run, if it can be: else it stays at home."""
+        try:
+            store_code(self._remote, self._home, capsule)
+        except (StorageError, OSError) as error:
+            self._tell(error)
 
     def pause(self) -> None:
         """Ends the beating; a carry-out that is under way is finished first."""

@@ -24,6 +24,9 @@ class Order:
         python_path: what goes before `sys.path` so that the project can be imported.
         argv: the command line that asked for it, for provenance.
         setup: shell lines before the worker of a SLURM job.
+        python: the interpreter that runs the node; empty for the worker's own.
+        frozen: whether `python_path` leads into a code capsule, and the working tree is not to be
+            imported from.
     """
 
     launch: Launch
@@ -31,6 +34,8 @@ class Order:
     python_path: tuple[str, ...] = ()
     argv: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
+    python: str = ""
+    frozen: bool = False
 
     def run(self, position: int) -> PlannedRun:
         """The run at a position of the launch.
@@ -62,6 +67,7 @@ class Order:
             "python_path": self.python_path,
             "argv": self.argv,
             "setup": self.setup,
+            "python": self.python,
         }
         write_aside(path, json.dumps(data).encode())
         return path
@@ -81,6 +87,7 @@ class Order:
                 tuple(data["python_path"]),
                 tuple(data["argv"]),
                 tuple(data["setup"]),
+                str(data["python"]),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from savethat.config import PROJECT_DIR
 from savethat.logs import Line
 from savethat.worker.errand import Ending, Errand
 from savethat.worker.journal import Journal
@@ -50,13 +51,16 @@ class ChildProcess:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {WARNING})
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", __package__ + ".child", str(errand_read), str(events_write)],
+                [
+                    *(errand.python or sys.executable, "-m", __package__ + ".child"),
+                    *(str(errand_read), str(events_write)),
+                ],
                 # A terminal's stdin belongs to the session the child has left.
                 stdin=subprocess.DEVNULL if _is_terminal(0) else None,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(errand_read, events_write, *self._held),
-                env=open_environment(),
+                env={**open_environment(), PROJECT_DIR: str(errand.config.root)},
                 start_new_session=True,
             )
         finally:

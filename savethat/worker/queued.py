@@ -18,6 +18,7 @@ from savethat.launchers.output import queue_output
 from savethat.launchers.queue.environment import INSIDE_A_RUN
 from savethat.launchers.queue.store import Store
 from savethat.run.record import QUEUE
+from savethat.worker.capsule import running_from
 from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
 from savethat.worker.order import Order
@@ -45,7 +46,6 @@ def main(argv: list[str]) -> None:
         order = Order.read(path)
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores)
-        os.chdir(order.config.root)
         post = Post(
             place,
             RunFolder.in_place(order.config, order.run(position).key),
@@ -53,7 +53,8 @@ def main(argv: list[str]) -> None:
             published=True,
             batch_log=queue_output(path.parent, position),
         )
-        outcome = supervise(order, position, post, ChildProcess(grace=GRACE, held=locks))
+        with running_from(order, post.credentials) as order:
+            outcome = supervise(order, position, post, ChildProcess(grace=GRACE, held=locks))
         ending, reason = outcome.ending.mark, outcome.ending.reason
     except (SavethatError, OSError) as error:
         reason = str(error)

@@ -14,6 +14,7 @@ from savethat.launchers.foreground import this_process
 from savethat.launchers.output import job_output
 from savethat.launchers.slurm.limits import parse_limit
 from savethat.run.record import SLURM, Place
+from savethat.worker.capsule import running_from
 from savethat.worker.folder import RunFolder
 from savethat.worker.order import Order
 from savethat.worker.process import ChildProcess
@@ -41,7 +42,8 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
         deadline=_deadline(order, environ),
         batch_log=job_output(path.parent, launch.id, position, launch.array_size),
     )
-    outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
+    with running_from(order, post.credentials) as order:
+        outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
     reason = f": {outcome.ending.reason}" if outcome.ending.reason else ""
     sys.stderr.write(f"{run.key} {outcome.ending.mark}{reason}\n")
     if not outcome.synced:

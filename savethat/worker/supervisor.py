@@ -14,8 +14,8 @@ from savethat.config import Credentials
 from savethat.errors import SavethatError, StorageError
 from savethat.remotes import open_remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import ARGS_FILE, LOG_FILE, PROVENANCE_FILE, STARTED, live_log
-from savethat.run.record import Mark, Place
+from savethat.run.layout import ARGS_FILE, CODE, LOG_FILE, PROVENANCE_FILE, STARTED, live_log
+from savethat.run.record import CODE_NAME, Mark, Place, PlannedRun
 from savethat.worker.earlier import bring_back
 from savethat.worker.errand import Ending, Errand, Runner
 from savethat.worker.folder import RunFolder
@@ -102,6 +102,7 @@ def supervise(
         heartbeat=min(config.sync_every, HEARTBEAT),
         position=position,
         array_size=order.launch.array_size,
+        code=order.launch.code,
     )
     folder = post.folder.path
     with Signals() as signals:
@@ -137,9 +138,11 @@ def supervise(
             order.python_path,
             config,
             post.credentials,
+            order.python,
+            order.frozen,
         )
         keeper.start()
-        provenance = _gather_provenance(order, folder, post.credentials)
+        provenance = _gather_provenance(order, run, folder, post.credentials)
         ending = runner.run(errand, journal, signals)
         _await(provenance)
         journal.event(f"{ending.mark}" + (f": {ending.reason}" if ending.reason else ""))
@@ -150,6 +153,9 @@ def supervise(
         if keeper.removed:
             post.folder.clear()
             raise RemovedError(f"{run.key} was removed, or has a later attempt")
+        if not mark.code and (code := _frozen_beside(folder)):
+            mark = dataclasses.replace(mark, code=code)
+            keeper.keep_code(code)
         synced = _finish(keeper, post.folder, _ending_mark(mark, ending))
     if live is not None:
         live.remove()
@@ -186,18 +192,25 @@ def _ending_mark(mark: Mark, ending: Ending) -> Mark:
 
 
 def _gather_provenance(
-    order: Order, folder: Path, credentials: Credentials | None
+    order: Order, run: PlannedRun, folder: Path, credentials: Credentials | None
 ) -> subprocess.Popen[bytes]:
-    """Starts gathering `reproducible.json` in a process beside the run."""
+    """Starts gathering `reproducible.json` in a process beside the run.
+
+    It freezes the code too, where the launch has not: a foreground run does not wait for that.
+    """
+    launch, config = order.launch, order.config
+    options = {
+        "--root": str(config.root),
+        "--out": str(folder / PROVENANCE_FILE),
+        "--attempt": str(run.attempt),
+        "--capsule": launch.code,
+        "--reproduces": launch.reproduces,
+        "--freeze": "" if launch.code or not config.code.capsule else str(config.local_path / CODE),
+    }
     process = subprocess.Popen(
         [
-            sys.executable,
-            "-m",
-            "savethat.provenance",
-            "--root",
-            str(order.config.root),
-            "--out",
-            str(folder / PROVENANCE_FILE),
+            *(order.python or sys.executable, "-m", "savethat.provenance"),
+            *(word for option, value in options.items() if value for word in (option, value)),
             "--",
             *order.argv,
         ],
@@ -216,6 +229,15 @@ def _gather_provenance(
     except BrokenPipeError:
         pass
     return process
+
+
+def _frozen_beside(folder: Path) -> str:
+    """The capsule that was made beside the run; none where that could not be."""
+    try:
+        name = json.loads((folder / PROVENANCE_FILE).read_bytes())["capsule"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return name if isinstance(name, str) and CODE_NAME.fullmatch(name) else ""
 
 
 def _await(process: subprocess.Popen[bytes]) -> None:

@@ -203,3 +203,24 @@ class Double(savethat.Node[DoubleArgs, int]):
 
     def _run(self) -> int:
         return 2 * self.args.number
+
+
+VERSION = "as committed"
+
+
+class Versioned(savethat.Node[TalkArgs, dict[str, object]]):
+    """Tells which code it is, once it may end."""
+
+    def _run(self) -> dict[str, object]:
+        (self.output_dir / "begun.txt").write_text(VERSION)
+        while not Path(self.args.until).exists():
+            time.sleep(0.05)
+        from . import late
+
+        return {
+            "version": VERSION,
+            "late": late.VERSION,
+            "attempt": self.attempt,
+            "inode": Path(__file__).stat().st_ino,
+            "project": str(savethat.project_dir()),
+        }

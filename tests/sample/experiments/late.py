@@ -1,0 +1,3 @@
+"""Imported only while a node runs."""
+
+VERSION = "as committed"
