@@ -98,9 +98,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 
 def leave_nothing(server: Server) -> None:
-    if server.states().keys() - {"over"}:
-        server.run("cancel", "--queued", "--running")
-    await_true(lambda: not server.processes(), lambda: f"the end of {server.processes()}")
+    try:
+        if server.states().keys() - {"over"}:
+            server.run("cancel", "--queued", "--running")
+        await_true(lambda: not server.processes(), lambda: f"the end of {server.processes()}")
+    finally:
+        server.kill_all()
     assert server.runners() == []
 
 

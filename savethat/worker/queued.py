@@ -40,7 +40,6 @@ def main(argv: list[str]) -> None:
     with Store() as store:
         if not store.claim(number, claim, place.pid, place.pid_started):
             return
-    os.environ[INSIDE_A_RUN] = "1"
     ending, reason = "", ""
     try:
         order = Order.read(path)
@@ -72,4 +71,6 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
+    # What this process starts is part of the run.
+    os.environ[INSIDE_A_RUN] = "1"
     main(sys.argv)

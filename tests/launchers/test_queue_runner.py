@@ -106,7 +106,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 @pytest.fixture
-def python(tmp_path: Path) -> Path:
+def python(tmp_path: Path) -> Iterator[Path]:
     """What stands in for the workers' Python: it says what it was called with, and waits."""
     path = tmp_path / "python"
     path.write_text(
@@ -114,7 +114,8 @@ def python(tmp_path: Path) -> Path:
         'until test -s "$0.go"; do sleep 0.02; done; exit "$(cat "$0.go")"\n'
     )
     path.chmod(0o755)
-    return path
+    yield path
+    Path(f"{path}.go").write_text("0")
 
 
 def add(store: Store, folder: Path, python: Path, needs: Needs, runs: int = 1) -> None:
