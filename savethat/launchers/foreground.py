@@ -20,8 +20,8 @@ from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.run.record import FOREGROUND, Place
 from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
-# psutil counts a process's start from the machine's; the two reads may differ by clock ticks.
-_START_TOLERANCE = 1.0
+# Two reads of one start may differ by their rounding.
+_START_TOLERANCE = 0.02
 _GONE = NoSuchJob("its process is gone")
 
 
@@ -67,7 +67,7 @@ def this_process(scheduler: str = FOREGROUND, where: str = FOREGROUND, job_id: s
         host=socket.gethostname(),
         machine=machine_id(),
         pid=os.getpid(),
-        pid_started=psutil.Process().create_time(),
+        pid_started=process_start(psutil.Process()),
         job_id=job_id,
     )
 
@@ -77,8 +77,8 @@ def is_alive(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
         alive = process.status() != psutil.STATUS_ZOMBIE
-        return alive and abs(process.create_time() - started) <= _START_TOLERANCE
-    except (psutil.Error, ValueError):
+        return alive and abs(process_start(process) - started) <= _START_TOLERANCE
+    except (psutil.Error, OSError, ValueError):
         return False
 
 
@@ -91,14 +91,29 @@ def terminate(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
         # psutil looks again whether the pid is still this process before it sends.
-        if abs(process.create_time() - started) > _START_TOLERANCE:
+        if abs(process_start(process) - started) > _START_TOLERANCE:
             return False
         process.send_signal(signal.SIGTERM)
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, OSError):
         return False
     except psutil.AccessDenied as error:
         raise PermissionError(f"process {pid} is another user's") from error
     return True
+
+
+def process_start(process: psutil.Process) -> float:
+    """When a process started: on Linux in seconds since the machine did, else since the epoch.
+
+    Linux counts from the machine's start; since the epoch, as psutil has it, all processes would
+    seem to be others whenever the clock is set.
+
+    Source: proc(5), field 22 of /proc/PID/stat, in clock ticks.
+    """
+    if sys.platform != "linux":
+        return process.create_time()
+    # The program's name, in parentheses, may have spaces and parentheses of its own.
+    fields = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 class Foreground(Scheduler):
@@ -143,8 +158,8 @@ class _Processes(Snapshot):
                 with process.oneshot():
                     # A zombie has ended: only its parent has not looked yet.
                     if process.status() != psutil.STATUS_ZOMBIE:
-                        self._started[process.pid] = process.create_time()
-            except psutil.Error:
+                        self._started[process.pid] = process_start(process)
+            except (psutil.Error, OSError):
                 continue
 
     def answers(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Answer]:

@@ -45,7 +45,7 @@ class Place:
         machine: identifies the machine's process table (see launchers.foreground); empty
             where that does not matter.
         pid: the supervisor's process id, 0 where it is not known yet.
-        pid_started: that process's start, seconds since the epoch, against reuse of the pid.
+        pid_started: that process's start, as its system counts it, against reuse of the pid.
         job_id: the scheduler's id (`123`, `123_4`), empty where there is none.
     """
 

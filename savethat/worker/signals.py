@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import signal
 import threading
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 
 # What ends a run, and the words for it.
@@ -25,8 +26,9 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self._arrived: collections.deque[signal.Signals] = collections.deque()
-        self._wake = threading.Event()
+        # A handler may come in the middle of anything, this queue's own `get` too: `put` is made
+        # for that. An event's `set` is not: it would wait for ever for a lock its own thread holds.
+        self._arrived: SimpleQueue[signal.Signals | None] = SimpleQueue()
         self._before: dict[signal.Signals, object] = {}
         self.stopped_by: signal.Signals | None = None
 
@@ -56,19 +58,21 @@ class Signals:
 
     def inject(self, number: signal.Signals) -> None:
         """Acts as if a signal had arrived; from any thread."""
-        self._arrived.append(number)
-        self._wake.set()
+        self._arrived.put(number)
 
     def wake(self) -> None:
         """Ends a `wait`, from any thread."""
-        self._wake.set()
+        self._arrived.put(None)
 
     def wait(self, timeout: float | None = None) -> list[signal.Signals]:
         """The signals that arrived; waits for one, for `wake`, or for `timeout` seconds."""
-        self._wake.wait(timeout)
-        self._wake.clear()
-        arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
-        for number in arrived:
+        arrived = []
+        with contextlib.suppress(Empty):
+            arrived.append(self._arrived.get(timeout=timeout))
+            while True:
+                arrived.append(self._arrived.get_nowait())
+        signals = [number for number in arrived if number is not None]
+        for number in signals:
             if number in STOPS and self.stopped_by is None:
                 self.stopped_by = number
-        return arrived
+        return signals

@@ -13,7 +13,13 @@ import pytest
 
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef
-from savethat.launchers.foreground import Foreground, login_name, machine_id, this_process
+from savethat.launchers.foreground import (
+    Foreground,
+    login_name,
+    machine_id,
+    process_start,
+    this_process,
+)
 from savethat.run.record import SLURM, Place
 from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
@@ -42,7 +48,7 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def place_of(process: subprocess.Popen[str]) -> Place:
-    started = psutil.Process(process.pid).create_time()
+    started = process_start(psutil.Process(process.pid))
     return dataclasses.replace(this_process(), pid=process.pid, pid_started=started)
 
 
