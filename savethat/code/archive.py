@@ -32,6 +32,7 @@ _COARSE_NS = 2_500_000_000
 _PART = ".savethat-part-"
 _ABANDONED = 24 * 3600.0
 _CHUNK = 1 << 20
+_SHORTEST_SECRET = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,8 @@ def capture(
         StorageError: the archive cannot be written.
     """
     began = time.time_ns()
+    # What is shorter is no application key of B2's, and may be any word.
+    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
     apart = [config.local_path, folder, *_scratch(config), *_overriding(config)]
     settings = frozenset(map(str, config.files))
     listing = list_code(config.root, config.code, apart)

@@ -15,7 +15,7 @@ from savethat.config import Config
 from savethat.discovery import add_to_path, importable
 from savethat.errors import ConfigError, SchedulerError, UnreachableError, UsageError
 from savethat.launch.destinations import Destination, Sent, hand_over
-from savethat.launch.freeze import frozen
+from savethat.launch.freeze import frozen, keep_code
 from savethat.launch.plan import Asked, bucket_key, plan
 from savethat.launchers.locks import submitting
 from savethat.launchers.slurm.leftovers import UnansweredError
@@ -107,6 +107,7 @@ def submit_launch(
         remote.delete([launch_name(launch.id)])
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    warnings += keep_code(config, launch)
     return Submitted(launch, sent, (*warnings, *_waiting(launch, sent)))
 
 
@@ -136,7 +137,8 @@ def go_on(
                 raise
             order.write(folder)
         sent = hand_over(launch, positions, order, folder, again=True)
-    return Submitted(launch, sent, tuple(_waiting(launch, sent)))
+    warnings = keep_code(config, launch)
+    return Submitted(launch, sent, (*warnings, *_waiting(launch, sent)))
 
 
 def make_order(
