@@ -22,7 +22,7 @@ from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import ENDINGS
-from savethat.run.record import SLURM, Mark, Place
+from savethat.run.record import SLURM, Launch, Mark, Place
 from savethat.run.status import (
     Answer,
     Job,
@@ -31,6 +31,7 @@ from savethat.run.status import (
     State,
     read_status,
 )
+from savethat.worker.ledger import read_launch
 
 if TYPE_CHECKING:
     from savethat.inputs import Inputs
@@ -110,6 +111,14 @@ class Catalog:
         remote = self.home if row.synced is False else self.remote
         mark = Mark.from_json(json.loads(remote.read(row.mark)))
         return dataclasses.replace(row, args=mark.args, result=mark.result, tags=mark.tags, cut=())
+
+    def launch(self, launch_id: str) -> Launch | None:
+        """A launch's record, wherever it is; None where it is not there any more.
+
+        Raises:
+            ValueError: what is there is not one.
+        """
+        return read_launch(self.remote, launch_id) or read_launch(self.home, launch_id)
 
     def files(self, row: Row) -> Iterator[Entry]:
         """A run's files, named relative to its folder."""

@@ -12,7 +12,6 @@ from savethat.launchers.foreground import login_name
 from savethat.launchers.slurm.waiting import launches_waiting
 from savethat.run.layout import JOBS
 from savethat.run.status import Status
-from savethat.worker.ledger import read_launch
 
 
 def resume_waiting(
@@ -33,7 +32,7 @@ def resume_waiting(
         if mine and row.status is Status.QUEUED and not row.mark:
             positions.setdefault(row.launch, []).append(row.position)
     for launch_id, members in positions.items():
-        launch = read_launch(catalog.remote, launch_id) or read_launch(catalog.home, launch_id)
+        launch = catalog.launch(launch_id)
         if launch is None:
             continue
         try:

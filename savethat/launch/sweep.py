@@ -26,7 +26,6 @@ from savethat.run.key import SUFFIX_ALPHABET, SUFFIX_LENGTH
 from savethat.run.layout import LOCKS
 from savethat.run.record import FOREGROUND, SLURM
 from savethat.run.status import UNSUCCESSFUL, Status
-from savethat.worker.ledger import read_launch
 from savethat.worker.order import Order
 
 _PATIENCE = 120.0
@@ -212,7 +211,7 @@ def _go_on(
     for row in rows:
         launches.setdefault(row.launch, []).append(row)
     for launch_id, members in launches.items():
-        launch = read_launch(catalog.remote, launch_id) or read_launch(catalog.home, launch_id)
+        launch = catalog.launch(launch_id)
         if launch is None:
             continue
         order = Order(launch, config, tuple(add_to_path(config.root)), asked.argv, to.setup)

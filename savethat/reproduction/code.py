@@ -18,7 +18,6 @@ from savethat.config import Config
 from savethat.errors import NotFoundError, SavethatError, StorageError
 from savethat.run.layout import CODE
 from savethat.worker.capsule import fetch_code, store_code
-from savethat.worker.ledger import read_launch
 
 # What a record says may be anybody's: it becomes an argument of git's.
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
@@ -72,7 +71,7 @@ def code_of(
 
 def _below(catalog: Catalog, row: Row, top: str) -> Path:
     """Where the project lay in its checkout, as far as its launch tells."""
-    launch = read_launch(catalog.remote, row.launch) or read_launch(catalog.home, row.launch)
+    launch = catalog.launch(row.launch)
     if launch is None or not Path(launch.root).is_relative_to(top or "/"):
         return Path()
     return Path(launch.root).relative_to(top) if top else Path()
