@@ -14,6 +14,8 @@ from typing import Any
 
 import platformdirs
 
+from savethat.untrusted import JSON_LIMIT, read_json
+
 # The latest facts of a kind that are kept.
 _MOST = 10_000
 
@@ -26,7 +28,8 @@ def folder() -> Path:
 def read(name: str) -> Any:
     """The JSON value kept under a name; None where there is none."""
     try:
-        return json.loads((folder() / name).read_bytes())
+        with (folder() / name).open("rb") as file:
+            return read_json(file.read(JSON_LIMIT + 1))
     except (OSError, ValueError):
         return None
 
@@ -50,7 +53,7 @@ def write(name: str, content: object) -> None:
 def is_known(kind: str, fact: str, *, max_age: float) -> bool:
     """Whether a fact of a kind was noted in the last so many seconds."""
     noted = _facts(kind).get(fact)
-    return isinstance(noted, (int, float)) and 0 <= time.time() - noted <= max_age
+    return isinstance(noted, float) and 0 <= time.time() - noted <= max_age
 
 
 def note(kind: str, fact: str) -> None:

@@ -20,6 +20,7 @@ from savethat.remotes.names import is_part, part_name
 from savethat.remotes.source import FileSource
 from savethat.remotes.walk import walk
 from savethat.run.layout import INPUTS_FILE
+from savethat.untrusted import read_json
 
 FORMAT = 1
 # A record is to stay small, and hashing more files than that would hold the node up.
@@ -141,7 +142,7 @@ class Inputs:
             return
         try:
             if path.exists():
-                record = _joined(InputsRecord.from_json(json.loads(path.read_bytes())), record)
+                record = _joined(InputsRecord.from_json(read_json(path.read_bytes())), record)
             aside = folder / part_name()
             aside.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
             aside.replace(path)

@@ -98,7 +98,7 @@ def same_value(value: Any, text: str) -> bool:
         return text.lower() in ("none", "null", "")
     if isinstance(value, (int, float)):
         try:
-            return float(text) == float(value)
+            return float(text) == value
         except ValueError:
             return False
     if isinstance(value, (list, tuple)):

@@ -34,5 +34,6 @@ def runs_frame(runs: Iterable[Run]) -> pd.DataFrame:
     frame = pd.DataFrame.from_records(records)
     for name in ("submitted_at", "started_at", "finished_at"):
         if name in frame:
-            frame[name] = pd.to_datetime(frame[name], utc=True)
+            # A year 9999 in a record is more than pandas can tell.
+            frame[name] = pd.to_datetime(frame[name], utc=True, errors="coerce")
     return frame

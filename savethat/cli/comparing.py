@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from savethat.cli.session import Session, talk
+from savethat.cli.terminal import echo_json
 
 if TYPE_CHECKING:
     from savethat.catalog.comparison import Comparison
@@ -37,7 +37,7 @@ def show_comparison(
     catalog = session.catalog
     comparison = compare(facts_of(catalog, a), facts_of(catalog, b), tolerance=tolerance)
     if as_json:
-        click.echo(json.dumps(comparison.to_json(), ensure_ascii=False))
+        echo_json(comparison.to_json())
         return comparison
     rows = comparison.rows()
     if rows:

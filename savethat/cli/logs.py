@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from savethat.cli.completing import complete_keys
 from savethat.cli.selection import select_one
 from savethat.cli.session import Session, pass_session, talk
+from savethat.cli.terminal import LogOutput
 from savethat.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -45,16 +45,17 @@ def command(session: Session, /, key: str, follow: bool, lines: int | None) -> N
         raise NotFoundError(
             f"{row.key} is {row.status.value} and has no log yet", f"savethat logs -f {row.key}"
         )
-    _write(text if lines is None else _last(text, lines))
+    output = LogOutput()
+    output.write(text if lines is None else _last(text, lines), last=not follow)
     if follow:
-        _follow(session, log, row)
+        _follow(session, log, row, output)
 
 
-def _follow(session: Session, log: Log, row: Row) -> None:
+def _follow(session: Session, log: Log, row: Row, output: LogOutput) -> None:
     looked = time.monotonic()
     while not row.status.finished:
         time.sleep(_LOOK_NEAR if log.is_near else _LOOK_FAR)
-        _write(log.more())
+        output.write(log.more())
         if time.monotonic() - looked >= (_STATE_NEAR if log.is_near else _STATE_FAR):
             looked = time.monotonic()
             found = session.catalog.find(row.key)
@@ -62,14 +63,9 @@ def _follow(session: Session, log: Log, row: Row) -> None:
                 raise NotFoundError(f"there is no run {row.key} any more", "savethat ls")
             row = found
             log.look(row)
-    _write(log.more())
+    output.write(log.more(), last=True)
     talk(f"{row.status.value}: {row.reason}" if row.reason else row.status.value)
 
 
 def _last(text: bytes, lines: int) -> bytes:
     return b"".join(text.splitlines(keepends=True)[-lines:]) if lines else b""
-
-
-def _write(text: bytes) -> None:
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from savethat import __version__
 from savethat.cli.completing import VARIABLE, complete_folders
 from savethat.cli.session import Session
 from savethat.errors import SavethatError
+from savethat.untrusted import printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -116,6 +118,9 @@ def main(
         program: the name shown in help.
     """
     session = Session(package=package, env_file=env_file)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that is not UTF-8 is shown somehow, and in JSON as what it is.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if program is None and VARIABLE in os.environ:
         from savethat.cli.completing.shells import answer
 
@@ -150,9 +155,11 @@ def _run(argv: list[str], session: Session, program: str | None) -> int:
 
 
 def _show(error: SavethatError) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
-    if error.hint:
-        click.echo(f"{click.style('hint:', bold=True)}  {error.hint}", err=True)
+    # They name what others may have named.
+    message, hint = (printable(text, lines=True) for text in (error.message, error.hint))
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    if hint:
+        click.echo(f"{click.style('hint:', bold=True)}  {hint}", err=True)
 
 
 def run_main(package: str, env_file: Path | str | None = None) -> None:

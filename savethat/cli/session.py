@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from savethat.untrusted import printable
+
 if TYPE_CHECKING:
     from savethat.catalog.listing import Catalog
     from savethat.config import Config
@@ -69,10 +71,11 @@ pass_session = click.make_pass_decorator(Session)
 
 def talk(message: str) -> None:
     """Says something to the user: on stderr, because stdout is for answers."""
-    click.echo(message, err=True)
+    # It may name what others have named.
+    click.echo(printable(message, lines=True), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
     """Warns the user, a line a message."""
     for message in messages:
-        talk(f"{click.style('warning:', fg='yellow')} {message}")
+        click.echo(f"{click.style('warning:', fg='yellow')} {printable(message)}", err=True)

@@ -11,7 +11,9 @@ import click
 from savethat.cli.completing import complete_keys
 from savethat.cli.selection import select_one
 from savethat.cli.session import Session, pass_session
+from savethat.cli.terminal import echo_json
 from savethat.errors import StorageError
+from savethat.untrusted import printable
 
 if TYPE_CHECKING:
     from savethat.catalog.row import Row
@@ -29,12 +31,13 @@ def command(session: Session, /, key: str, as_json: bool) -> None:
     row = session.catalog.whole(select_one(session, key))
     details = _details(session, row)
     if as_json:
-        click.echo(json.dumps(details, ensure_ascii=False))
+        echo_json(details)
         return
     width = max(map(len, details))
     for name, value in details.items():
         for number, line in enumerate(_lines(value)):
-            click.echo(f"{name if number == 0 else '':<{width}}  {line}".rstrip())
+            shown = printable(line)
+            click.echo(f"{name if number == 0 else '':<{width}}  {shown}".rstrip())
 
 
 def _details(session: Session, row: Row) -> dict[str, Any]:

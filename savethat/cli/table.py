@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from savethat.catalog.row import Row, flatten
 from savethat.errors import UsageError
 from savethat.run.status import Status
+from savethat.untrusted import printable
 
 if TYPE_CHECKING:
     from savethat.remotes.base import Entry
@@ -84,6 +86,7 @@ def print_table(
         lines: the cells of each line.
         status_styles: the colour of the column `status` in each line.
     """
+    header, *lines = ([printable(cell) for cell in line] for line in (header, *lines))
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
         for line in (header, *lines):
@@ -96,7 +99,8 @@ def print_table(
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in header:
-        table.add_column(name, no_wrap=name in ("key", "status"), overflow="fold")
+        # A plain string would be read as rich's markup, and the names of arguments are anybody's.
+        table.add_column(Text(name), no_wrap=name in ("key", "status"), overflow="fold")
     for number, line in enumerate(lines):
         style = status_styles[number] if status_styles else ""
         cells = zip(header, line, strict=True)
@@ -107,7 +111,7 @@ def print_table(
 def show_files(key: str, entries: Iterable[Entry]) -> None:
     """Prints a run's files, a line each."""
     for entry in entries:
-        sys.stdout.write(f"{key}/{entry.name}  {size(entry.size)}\n")
+        sys.stdout.write(f"{key}/{printable(entry.name)}  {size(entry.size)}\n")
 
 
 def size(count: int | None) -> str:
@@ -156,5 +160,8 @@ def _cell(value: Any) -> str:
 
 def _sortable(value: Any) -> tuple[int, float, str]:
     if isinstance(value, (bool, int, float)):
-        return 0, float(value), ""
+        try:
+            return 0, float(value), ""
+        except OverflowError:  # an integer that no float can be
+            return 0, math.copysign(math.inf, value), ""
     return 1, 0.0, str(value)

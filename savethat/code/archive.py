@@ -236,7 +236,8 @@ def _remembered(root: Path, folder: Path, fingerprint: str) -> Capsule | None:
         if known["fingerprint"] != fingerprint or _size(path) != known["bytes"]:
             return None
         return Capsule(known["name"], path, known["size"], known["files"])
-    except (TypeError, KeyError):
+    # Another version's, or damaged.
+    except (TypeError, KeyError, ValueError):
         return None
 
 

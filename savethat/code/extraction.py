@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
@@ -11,9 +12,14 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from savethat.code.plan import MOST_BYTES
 from savethat.errors import StorageError
 
 _CHUNK = 1 << 20
+# A capsule has at most MOST_BYTES in its files, and 512 to 1,535 bytes a file around them.
+_MOST_UNPACKED = 4 * MOST_BYTES
+# What only a name can be the reason of that is in the archive.
+_NAMES = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EINVAL, errno.ELOOP}
 
 
 def extract(archive: Path, name: str, folder: Path) -> None:
@@ -22,6 +28,7 @@ def extract(archive: Path, name: str, folder: Path) -> None:
     Raises:
         StorageError: the archive cannot be read, is damaged, is not that capsule, or holds what a
             capsule never does; the folder may then hold a part of it, and nothing is outside.
+        OSError: the folder cannot be written.
     """
     try:
         file = archive.open("rb")
@@ -39,16 +46,25 @@ def extract(archive: Path, name: str, folder: Path) -> None:
                 fileobj=gzip.GzipFile(fileobj=file), mode="r|", encoding="utf-8"
             ) as members:
                 _write(members, folder, archive)
-        except (tarfile.TarError, EOFError, UnicodeError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
             raise _damaged(archive, str(error)) from error
+        except OSError as error:
+            if error.errno in _NAMES:
+                raise _damaged(archive, f"it holds a name of no file: {error.strerror}") from error
+            raise
 
 
 def _hash(file: BinaryIO, archive: Path) -> str:
     hashed = hashlib.sha256()
+    size = 0
     try:
         with gzip.GzipFile(fileobj=file) as content:
             while chunk := content.read(_CHUNK):
                 hashed.update(chunk)
+                size += len(chunk)
+                # A few kilobytes may unpack to more than any disk has.
+                if size > _MOST_UNPACKED:
+                    raise _damaged(archive, "it is larger than any capsule")
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(archive, str(error)) from error
     return hashed.hexdigest()[:32]
@@ -64,7 +80,9 @@ def _write(members: tarfile.TarFile, folder: Path, archive: Path) -> None:
         if member.issym():
             links[path] = member.linkname
             continue
-        content = members.extractfile(member) if member.isreg() else None
+        # Not isreg(), which takes sparse files too: a few bytes of them are a full disk.
+        is_file = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+        content = members.extractfile(member) if is_file else None
         if content is None:
             raise _damaged(archive, f"it holds something that is not a file: {member.name!r}")
         if path.parent not in made:
@@ -101,6 +119,8 @@ def _link(links: dict[PurePosixPath, str], folder: Path, archive: Path) -> None:
     for path in links:
         # One that stays inside by its words may lead out by way of another.
         if not Path(os.path.realpath(folder / path)).is_relative_to(real):
+            for link in links:
+                (folder / link).unlink()
             raise _damaged(archive, f"it holds a link that leads out of it: {str(path)!r}")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from savethat.errors import StorageError
+from savethat.untrusted import read_json
 
 NAME = ".savethat-capsule.json"
 PACKAGES = ".savethat-packages"
@@ -40,13 +41,15 @@ def import_paths(code: Path) -> tuple[Path, ...]:
         StorageError: it has no manifest, or one of another savethat's.
     """
     try:
-        content = json.loads((code / NAME).read_bytes())
+        content = read_json((code / NAME).read_bytes())
         if content["format"] != _FORMAT:
             raise StorageError(
                 f"the code capsule {code.name} was made by another version of savethat",
                 "install that version here",
             )
         paths = [*content["paths"], *(path for one in content["packages"] for path in one["paths"])]
+        if any(PurePosixPath(path).is_absolute() or ".." in path.split("/") for path in paths):
+            raise ValueError("a path leads out of it")
         return tuple(code / path for path in dict.fromkeys(paths))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{code} is not an unpacked code capsule: {error}") from error

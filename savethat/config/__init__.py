@@ -13,9 +13,11 @@ writing goes through `toml`, because `tomllib` cannot.
 from __future__ import annotations
 
 from savethat.config.credentials import (
+    KEY_VARIABLES,
     Credentials,
     credentials,
     credentials_file,
+    in_environment_only,
     store_credentials,
 )
 from savethat.config.files import read_toml
@@ -34,6 +36,7 @@ from savethat.config.schema import parse_duration
 
 __all__ = [
     "DEFAULT_REALM",
+    "KEY_VARIABLES",
     "PROJECT_DIR",
     "B2Config",
     "CodeConfig",
@@ -45,6 +48,7 @@ __all__ = [
     "Sync",
     "credentials",
     "credentials_file",
+    "in_environment_only",
     "load",
     "parse_duration",
     "project_dir",

@@ -14,6 +14,13 @@ from savethat.config.model import Config
 from savethat.config.project import read_credentials
 from savethat.errors import ConfigError
 
+# The environment variables of a key, its id first.
+KEY_VARIABLES = (
+    "B2_APPLICATION_KEY_ID",
+    "B2_APPLICATION_KEY",
+    "SAVETHAT_B2_KEY_ID",
+    "SAVETHAT_B2_KEY",
+)
 _HINT = "run `savethat setup`, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY"
 _HEADER = "# Written by `savethat setup`: B2 application keys, by bucket.\n"
 
@@ -46,10 +53,7 @@ def credentials(config: Config, environ: Mapping[str, str] = os.environ) -> Cred
             f"the project at {config.root} is local-only: it needs no credentials",
             "set b2_bucket in savethat.toml to store runs on B2",
         )
-    for id_name, key_name in (
-        ("B2_APPLICATION_KEY_ID", "B2_APPLICATION_KEY"),
-        ("SAVETHAT_B2_KEY_ID", "SAVETHAT_B2_KEY"),
-    ):
+    for id_name, key_name in (KEY_VARIABLES[:2], KEY_VARIABLES[2:]):
         if found := _pair(environ, id_name, key_name, "the environment"):
             return found
     path = credentials_file(environ)
@@ -59,6 +63,20 @@ def credentials(config: Config, environ: Mapping[str, str] = os.environ) -> Cred
     if found := _pair(table, "b2_key_id", "b2_key", named):
         return found
     raise ConfigError(f"there are no credentials for the B2 bucket {config.b2.bucket}", _HINT)
+
+
+def in_environment_only(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the project's key is nowhere but in the environment.
+
+    Raises:
+        ConfigError: there is none at all.
+    """
+    found = credentials(config, environ)
+    rest = {name: text for name, text in environ.items() if name not in KEY_VARIABLES}
+    try:
+        return credentials(config, rest) != found
+    except ConfigError:
+        return True
 
 
 def credentials_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -78,7 +96,7 @@ def store_credentials(
     Entries of other buckets stay; comments do not. Returns the file.
 
     Raises:
-        ConfigError: the file that is there is not TOML, or it cannot be written.
+        ConfigError: the file that is there holds something else, or it cannot be written.
     """
     import secrets  # `savethat setup` alone gets here
 
@@ -87,7 +105,9 @@ def store_credentials(
     # A link that the user made to the file stays one.
     path = Path(os.path.realpath(credentials_file(environ)))
     entry = {"key_id": credentials.key_id, "key": credentials.key}
-    text = _HEADER + toml.dumps({**_stored(path), bucket: entry})
+    stored = _stored(path)
+    others = {name: dict(_entry(stored, name, path)) for name in stored if name != bucket}
+    text = _HEADER + toml.dumps({**others, bucket: entry})
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -162,32 +162,43 @@ class Config:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Config:
-        """The configuration that `to_json` wrote."""
-        slurm, queue, code = document["slurm"], document["queue"], document["code"]
-        gpus = queue["gpus"]
-        return cls(
-            **{
-                **document,
-                "root": Path(document["root"]),
-                "local_path": Path(document["local_path"]),
-                "b2": document["b2"] and B2Config(**document["b2"]),
-                "slurm": SlurmConfig(
-                    defaults=_options(slurm["defaults"]),
-                    presets={name: _options(table) for name, table in slurm["presets"].items()},
-                    clusters={name: _options(table) for name, table in slurm["clusters"].items()},
-                    setup=tuple(slurm["setup"]),
-                ),
-                "queue": QueueConfig(
-                    gpus=None if gpus is None else tuple(gpus), max_parallel=queue["max_parallel"]
-                ),
-                "code": CodeConfig(
-                    capsule=code["capsule"],
-                    include=tuple(code["include"]),
-                    exclude=tuple(code["exclude"]),
-                ),
-                "files": tuple(Path(path) for path in document["files"]),
-            }
-        )
+        """The configuration that `to_json` wrote.
+
+        Raises:
+            ValueError: it is something else, or another version's.
+        """
+        try:
+            return _restored(document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a configuration: {error!r}") from None
+
+
+def _restored(document: Mapping[str, Any]) -> Config:
+    slurm, queue, code = document["slurm"], document["queue"], document["code"]
+    gpus = queue["gpus"]
+    return Config(
+        **{
+            **document,
+            "root": Path(document["root"]),
+            "local_path": Path(document["local_path"]),
+            "b2": document["b2"] and B2Config(**document["b2"]),
+            "slurm": SlurmConfig(
+                defaults=_options(slurm["defaults"]),
+                presets={name: _options(table) for name, table in slurm["presets"].items()},
+                clusters={name: _options(table) for name, table in slurm["clusters"].items()},
+                setup=tuple(slurm["setup"]),
+            ),
+            "queue": QueueConfig(
+                gpus=None if gpus is None else tuple(gpus), max_parallel=queue["max_parallel"]
+            ),
+            "code": CodeConfig(
+                capsule=code["capsule"],
+                include=tuple(code["include"]),
+                exclude=tuple(code["exclude"]),
+            ),
+            "files": tuple(Path(path) for path in document["files"]),
+        }
+    )
 
 
 _SCRATCH_HINT = "correct scratch in savethat.toml, or leave it out"

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from savethat.errors import ConfigError
+from savethat.untrusted import shortened
 
 # A checker takes a value and where it stands; it returns the value, normalised, or raises.
 Checker = Callable[[Any, str], Any]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# Times that are so far away can still be computed with.
+_LONGEST = 1_000 * 365 * 86_400
+_LARGEST = 2**31 - 1
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 _PART = re.compile(r"([\d.]+)([smhdw])")
 _KINDS = {
@@ -41,19 +45,28 @@ def parse_duration(text: str | float, *, unit: str = "s") -> float:
         unit: what a bare number counts: one of s, m, h, d, w.
 
     Raises:
-        ValueError: it is none of these, negative, or not finite.
+        ValueError: it is none of these, negative, or more than a thousand years.
     """
     if isinstance(text, str):
         text = text.strip().lower()
         if _DURATION.fullmatch(text):
-            return math.fsum(float(n) * _SECONDS[u] for n, u in _PART.findall(text))
+            seconds = sum(float(n) * _SECONDS[u] for n, u in _PART.findall(text))
+            return _bounded(seconds, text)
     try:
         number = float(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f'{text!r} is not a duration: a number, or like "90s", "5m", "3h", "2d"')
-    return number * _SECONDS[unit]
+    return _bounded(number * _SECONDS[unit], text)
+
+
+def _bounded(seconds: float, text: str | float) -> float:
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(
+            f'{shortened(text)} is not a duration: a number, or like "90s", "5m", "3h", "2d"'
+        )
+    if seconds > _LONGEST:
+        raise ValueError(f"{shortened(text)} is longer than a thousand years")
+    return seconds
 
 
 def check(document: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -103,6 +116,8 @@ def _string(value: Any, where: str) -> str:
         raise _wrong(where, "a string", value)
     if not value.strip():
         raise ConfigError(f"{where} is empty", "give it a value, or leave it out")
+    if "\0" in value:
+        raise ConfigError(f"{where} has a NUL character", "no path, option or name has one")
     return value
 
 
@@ -116,7 +131,9 @@ def _index(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(where, "an integer", value)
     if value < 0:
-        raise ConfigError(f"{where} must not be negative, as {value} is")
+        raise ConfigError(f"{where} must not be negative, as {shortened(value)} is")
+    if value > _LARGEST:
+        raise ConfigError(f"{where} is too large: {shortened(value)}")
     return value
 
 
@@ -141,7 +158,7 @@ def _interval(value: Any, where: str) -> float:
 def _sync(value: Any, where: str) -> str:
     if _string(value, where) not in _SYNCS:
         raise ConfigError(
-            f"{where} must be {', '.join(_SYNCS[:-1])} or {_SYNCS[-1]}, not {value!r}"
+            f"{where} must be {', '.join(_SYNCS[:-1])} or {_SYNCS[-1]}, not {shortened(value)}"
         )
     return str(value)
 

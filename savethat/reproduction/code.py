@@ -52,13 +52,15 @@ def code_of(
             say(f"its capsule cannot be had ({error.message}); trying its commit")
         else:
             return row.code
-    git = (record or {}).get("git") or {}
+    git = (record or {}).get("git")
+    git = git if isinstance(git, Mapping) else {}
     if _COMMIT.fullmatch(str(git.get("commit"))) is None:
         raise NotFoundError(
             f"the code of {row.key} was not frozen, and its commit is not known",
             "savethat show tells what is recorded of it",
         )
-    if untracked := git.get("untracked"):
+    untracked = git.get("untracked")
+    if isinstance(untracked, list) and untracked:
         say(f"not recorded, so not there: {', '.join(map(str, untracked))}")
     with tempfile.TemporaryDirectory(prefix="savethat-code-") as folder:
         checkout = _check_out(config, git, Path(folder) / "checkout")
@@ -74,7 +76,8 @@ def _below(catalog: Catalog, row: Row, top: str) -> Path:
     launch = catalog.launch(row.launch)
     if launch is None or not Path(launch.root).is_relative_to(top or "/"):
         return Path()
-    return Path(launch.root).relative_to(top) if top else Path()
+    below = Path(launch.root).relative_to(top) if top else Path()
+    return Path() if ".." in below.parts else below
 
 
 def _check_out(config: Config, git: Mapping[str, Any], folder: Path) -> Path:
@@ -108,7 +111,7 @@ def _git(*command: str, given: str = "") -> bool:
     try:
         done = subprocess.run(
             ["git", *command],
-            input=given.encode(),
+            input=given.encode(errors="surrogateescape"),
             capture_output=True,
             timeout=_GIT_TIMEOUT,
             check=False,

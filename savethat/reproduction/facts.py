@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from savethat.catalog.comparison import RunFacts
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
 from savethat.errors import MissingError
+from savethat.remotes import pieces
 from savethat.remotes.base import Remote
 from savethat.run.layout import INPUTS_FILE, PROVENANCE_FILE, RESULT_JSON
+from savethat.untrusted import read_json
 
 
 def facts_of(catalog: Catalog, row: Row) -> RunFacts:
@@ -21,10 +22,10 @@ def facts_of(catalog: Catalog, row: Row) -> RunFacts:
         StorageError: its files cannot be read.
     """
     row = catalog.whole(row)
-    remote: Remote = catalog.home if row.synced is False else catalog.remote
+    remote: Remote = catalog.home if row.at_home else catalog.remote
 
     def read(name: str) -> bytes:
-        return remote.read(f"{row.key}/{name}")
+        return pieces.read(remote, f"{row.key}/{name}")
 
     files = {
         # A folder keeps no hashes.
@@ -36,7 +37,7 @@ def facts_of(catalog: Catalog, row: Row) -> RunFacts:
         key=row.key,
         args=row.args,
         result=dict(row.result) if result is None else result,
-        provenance=_json(read, PROVENANCE_FILE),
+        provenance=provenance_of(catalog, row),
         inputs=_json(read, INPUTS_FILE) or {},
         files=files,
         read=read,
@@ -49,14 +50,14 @@ def provenance_of(catalog: Catalog, row: Row) -> dict[str, Any] | None:
     Raises:
         StorageError: it cannot be read.
     """
-    remote: Remote = catalog.home if row.synced is False else catalog.remote
+    remote: Remote = catalog.home if row.at_home else catalog.remote
     found = _json(lambda name: remote.read(f"{row.key}/{name}"), PROVENANCE_FILE)
     return found if isinstance(found, dict) else None
 
 
 def _json(read: Any, name: str) -> Any:
     try:
-        return json.loads(read(name))
+        return read_json(read(name))
     except (MissingError, ValueError):
         return None
 

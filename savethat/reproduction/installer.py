@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from savethat.config import KEY_VARIABLES
 from savethat.errors import SavethatError
 from savethat.provenance.redaction import redacted
 from savethat.reproduction.requirements import canonical
@@ -19,10 +20,6 @@ Say = Callable[[str], None]
 _LINES = 15
 # They would make the new environment's Python import from elsewhere.
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-_SECRETS = (
-    *("B2_APPLICATION_KEY_ID", "B2_APPLICATION_KEY"),
-    *("SAVETHAT_B2_KEY_ID", "SAVETHAT_B2_KEY"),
-)
 _BLAME = re.compile(r"error|failed|no matching|could not|because", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -116,7 +113,7 @@ class Installer:
         self._run([str(self.python), "-c", f"import {module}"])
 
     def _run(self, command: Sequence[str]) -> None:
-        left_out = (*_FOREIGN, *_SECRETS)
+        left_out = (*_FOREIGN, *KEY_VARIABLES)
         environ = {name: value for name, value in os.environ.items() if name not in left_out}
         try:
             done = subprocess.run(

@@ -12,15 +12,24 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from savethat.errors import UsageError
+
 TIME_FORMAT = "%Y-%m-%dT%H-%M-%S"
+# There were no runs before, and who computes with a time would have to mind the year 0.
+FIRST_YEAR = 1970
 # No vowels and no 0/o, 1/l: suffixes are read aloud, typed, and should not spell words.
 SUFFIX_ALPHABET = "23456789bcdfghjkmnpqrstvwxz"
 # 27**8 suffixes per node and second: a thousand launches in one second on different machines
 # clash once in half a million such seconds.
 SUFFIX_LENGTH = 8
 
+# The name of a mark has up to 20 bytes more, and b2sdk takes 250 between two slashes.
+_KEY_BYTES = 230
+_POSITION_DIGITS = 9
 _KEY = re.compile(
-    r"(?P<node>[^\W\d]\w*)_(?P<time>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2})_(?P<suffix>[a-z0-9]{4,32})"
+    r"(?P<node>[^\W\d]\w*)"
+    r"_(?P<time>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})"
+    r"_(?P<suffix>[a-z0-9]{4,32})"
 )
 
 
@@ -34,14 +43,14 @@ class KeyParts(NamedTuple):
 
 def parse_key(text: str) -> KeyParts | None:
     """The parts of a run key, or None where the text is not one."""
-    match = _KEY.fullmatch(text)
-    if match is None:
+    match = _KEY.fullmatch(text) if len(text) <= _KEY_BYTES else None
+    if match is None or len(text.encode()) > _KEY_BYTES:
         return None
     try:
         time = datetime.strptime(match["time"], TIME_FORMAT).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
-    return KeyParts(match["node"], time, match["suffix"])
+    return KeyParts(match["node"], time, match["suffix"]) if time.year >= FIRST_YEAR else None
 
 
 def node_of(key: str) -> str:
@@ -58,9 +67,19 @@ def new_key(node: str, now: datetime, choices: Callable[..., Sequence[Any]]) -> 
         node: the node's class name.
         now: the time of the launch, aware.
         choices: `random.SystemRandom().choices`, or a seeded one in tests.
+
+    Raises:
+        UsageError: the class's name cannot be part of a key.
     """
     suffix = "".join(choices(SUFFIX_ALPHABET, k=SUFFIX_LENGTH))
-    return f"{node}_{now.astimezone(timezone.utc).strftime(TIME_FORMAT)}_{suffix}"
+    key = f"{node}_{now.astimezone(timezone.utc).strftime(TIME_FORMAT)}_{suffix}"
+    # The runs of a larger launch have their position behind it.
+    if parse_key(f"{key}{0:0{_POSITION_DIGITS}}") is None:
+        raise UsageError(
+            f"the class name {node} cannot be part of a run key",
+            "give the node a name of letters, digits and underscores, at most 190 bytes long",
+        )
+    return key
 
 
 def member_keys(stem: str, count: int) -> list[str]:

@@ -24,8 +24,9 @@ JOBS = f"{HIDDEN}/jobs/"
 LOCKS = f"{HIDDEN}/locks/"
 
 STARTED = "started"
+COMPLETED = "completed"
 # What a run that ended leaves; `started` is rewritten as its heartbeat until then.
-ENDINGS = ("completed", "failed", "cancelled")
+ENDINGS = (COMPLETED, "failed", "cancelled")
 MARKS = (STARTED, *ENDINGS)
 
 # An info header of launch records: how many runs it names.
@@ -41,10 +42,14 @@ RESULT_JSON = "results.json"
 INPUTS_FILE = "inputs.json"
 
 _MARK_NAME = re.compile(
-    rf"{re.escape(INDEX)}(?P<node>[^/]+)/(?P<key>[^/]+)\.(?P<attempt>[1-9]\d{{0,8}})"
+    rf"{re.escape(INDEX)}(?P<node>[^/]+)/(?P<key>[^/]+)\.(?P<attempt>[1-9][0-9]{{0,8}})"
     rf"\.(?P<mark>{'|'.join(MARKS)})"
 )
-_LAUNCH_NAME = re.compile(rf"{re.escape(LAUNCHES)}(?P<id>[^/]+)\.json")
+_LAUNCH_NAME = re.compile(
+    rf"{re.escape(LAUNCHES)}(?P<id>[^\W\d][\w-]*(?:\.[1-9][0-9]{{0,8}})?)\.json"
+)
+# SLURM's largest array has 4,000,001 tasks.
+_OFFSET = re.compile(r"[0-9]{1,12}")
 
 
 class MarkName(NamedTuple):
@@ -114,7 +119,7 @@ def job_name(launch_id: str, position: int, array_size: int) -> tuple[str, int]:
 def parse_job_name(name: str, index: int) -> tuple[str, int]:
     """The launch and the position of a job, from its name and its index in the array."""
     launch_id, plus, offset = name.rpartition("+")
-    if plus and offset.isascii() and offset.isdecimal():
+    if plus and _OFFSET.fullmatch(offset):
         return launch_id, int(offset) + index
     return name, index
 

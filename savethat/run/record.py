@@ -11,11 +11,13 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from savethat.run.key import parse_key
+from savethat.run.fields import build, fields_of, words
+from savethat.run.key import FIRST_YEAR, parse_key, stem_of
 from savethat.run.layout import MARKS
+from savethat.untrusted import read_json, shortened
 
 FORMAT = 1
 # B2's limit for name and info headers together is 7,000 bytes: what a mark may take of it leaves
@@ -29,8 +31,11 @@ QUEUE = "queue"
 
 # The start of the SHA-256 of what a capsule holds.
 CODE_NAME = re.compile(r"[0-9a-f]{32}")
-_LAUNCH_ID = re.compile(r"[^\W\d][\w-]*(\.[1-9]\d*)?")
-_T = TypeVar("_T")
+# As in the names of marks.
+MOST_ATTEMPTS = 999_999_999
+_LAUNCH_ID = re.compile(r"[^\W\d][\w-]*(\.[1-9][0-9]{0,8})?")
+_LARGEST_PID = 2**31 - 1
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +104,8 @@ class Launch:
         commit: of the checkout at launch; empty where there is none.
         argv: the command line that asked.
         reproduces: the key of the run that this one is to reproduce; empty where it is none.
+        requeue: how often each of its runs may be started again, by whoever carries it out, when
+            it was ended from outside: preempted, out of time, its machine gone.
     """
 
     id: str
@@ -115,6 +122,7 @@ class Launch:
     commit: str = ""
     argv: tuple[str, ...] = ()
     reproduces: str = ""
+    requeue: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is stored."""
@@ -129,27 +137,27 @@ class Launch:
         Raises:
             ValueError: it is not a launch record of a format known here.
         """
-        fields = _checked(data)
-        place = _build(Place, fields.pop("place", None))
-        runs = fields.pop("runs", None)
+        fields = fields_of(data, FORMAT)
+        runs = fields.get("runs")
         if not isinstance(runs, list) or not runs:
             raise ValueError("a launch record without runs")
-        launch = _build(
+        launch = build(
             cls,
+            fields,
             {
-                **fields,
                 "created_at": parse_time(fields.get("created_at")),
-                "place": place,
-                "runs": tuple(_build(PlannedRun, run) for run in runs),
-                "tags": _words(fields.get("tags", [])),
-                "argv": _words(fields.get("argv", [])),
+                "place": _place(fields.get("place")),
+                "runs": tuple(build(PlannedRun, run) for run in runs),
+                "tags": words(fields.get("tags", [])),
+                "argv": words(fields.get("argv", [])),
             },
         )
         _check_code(launch.code)
-        if _LAUNCH_ID.fullmatch(launch.id) is None:
-            raise ValueError(f"not a launch id: {launch.id!r}")
-        if any(parse_key(run.key) is None or run.attempt < 1 for run in launch.runs):
-            raise ValueError("a launch record with a run that has no run key")
+        _check_launch_id(launch.id)
+        for run in launch.runs:
+            _check_run(run.key, launch.id)
+        if not all(1 <= run.attempt <= MOST_ATTEMPTS for run in launch.runs):
+            raise ValueError("a launch record with a run that has no attempt")
         if len({run.position for run in launch.runs}) < len(launch.runs):
             raise ValueError("a launch record with two runs at one position")
         return launch
@@ -175,6 +183,9 @@ class Mark:
         heartbeat: seconds between two rewritings of `started`.
         position, array_size: the run's in its launch (see `layout.job_name`).
         code: the name of the capsule it ran from, or, in the foreground, that its code makes.
+        left: names of the run's files that are not where the mark is, as an attempt ended that had
+            no time to send them.
+        kept: where those are: `host:folder`; empty where none are left.
         cut: names of the fields that were too large to be listed here.
     """
 
@@ -198,6 +209,8 @@ class Mark:
     position: int = 0
     array_size: int = 0
     code: str = ""
+    left: tuple[str, ...] = ()
+    kept: str = ""
     cut: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -215,25 +228,30 @@ class Mark:
         Raises:
             ValueError: it is not a mark of a format known here.
         """
-        fields = _checked(data)
+        fields = fields_of(data, FORMAT)
         times = {name: fields.get(name) for name in ("started_at", "finished_at")}
-        mark = _build(
+        mark = build(
             cls,
+            fields,
             {
-                **fields,
-                "place": _build(Place, fields.get("place")),
+                "place": _place(fields.get("place")),
                 "submitted_at": parse_time(fields.get("submitted_at")),
                 **{
                     name: parse_time(time) if time is not None else None
                     for name, time in times.items()
                 },
-                "tags": _words(fields.get("tags", [])),
-                "cut": _words(fields.get("cut", [])),
+                "tags": words(fields.get("tags", [])),
+                "left": words(fields.get("left", [])),
+                "cut": words(fields.get("cut", [])),
             },
         )
         _check_code(mark.code)
-        if parse_key(mark.key) is None or mark.mark not in MARKS or mark.attempt < 1:
-            raise ValueError(f"not a mark: {mark.key!r} {mark.mark!r}")
+        _check_launch_id(mark.launch)
+        _check_run(mark.key, mark.launch)
+        if mark.mark not in MARKS:
+            raise ValueError(f"not a mark: {shortened(mark.mark)}")
+        if not 1 <= mark.attempt <= MOST_ATTEMPTS:
+            raise ValueError(f"not an attempt: {mark.attempt}")
         return mark
 
     def to_info(self) -> dict[str, str]:
@@ -250,6 +268,10 @@ class Mark:
 
     def _smaller(self) -> Mark:
         """This mark without the largest thing that may be left out."""
+        if len(self.left) > 1:
+            # That something is left is the fact; which files, the mark's content says.
+            cut = tuple(dict.fromkeys((*self.cut, "left")))
+            return dataclasses.replace(self, left=self.left[: len(self.left) // 2], cut=cut)
         sizes = {
             ("args", name): len(json.dumps(value)) + len(name) for name, value in self.args.items()
         } | {
@@ -275,12 +297,14 @@ class Mark:
         Raises:
             ValueError: they are not a mark's.
         """
-        return cls.from_json(json.loads(info.get("savethat", "")))
+        if "savethat" not in info:
+            raise ValueError("it has no header of savethat's")
+        return cls.from_json(read_json(info["savethat"]))
 
 
 def format_time(time: datetime) -> str:
     """ISO 8601 in UTC, to the microsecond: `2026-11-23T08:05:52.120000Z`."""
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(timezone.utc).strftime(_TIME_FORMAT)
 
 
 def parse_time(text: object) -> datetime:
@@ -290,59 +314,38 @@ def parse_time(text: object) -> datetime:
         ValueError: the text is no such time.
     """
     if not isinstance(text, str):
-        raise ValueError(f"not a time: {text!r}")
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+        raise ValueError(f"not a time: {shortened(text)}")
+    try:
+        time = datetime.strptime(text, _TIME_FORMAT)
+    except ValueError:
+        raise ValueError(f"not a time: {shortened(text)}") from None
+    if time.year < FIRST_YEAR:
+        raise ValueError(f"not a time of a run: {shortened(text)}")
+    return time.replace(tzinfo=timezone.utc)
 
 
 def _check_code(name: str) -> None:
     """Refuses what is no capsule's name: it becomes part of a path."""
     if name and CODE_NAME.fullmatch(name) is None:
-        raise ValueError(f"not the name of a code capsule: {name!r}")
+        raise ValueError(f"not the name of a code capsule: {shortened(name)}")
 
 
-def _checked(data: object) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise ValueError("not a JSON object")
-    if data.get("format") != FORMAT:
-        raise ValueError(f"format {data.get('format')!r}; this savethat reads format {FORMAT}")
-    return {name: value for name, value in data.items() if name != "format"}
+def _check_launch_id(name: str) -> None:
+    """Refuses what is no launch's id: it becomes part of a path."""
+    if _LAUNCH_ID.fullmatch(name) is None:
+        raise ValueError(f"not a launch id: {shortened(name)}")
 
 
-def _words(value: object) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
-        raise ValueError(f"not a list of words: {value!r}")
-    return tuple(value)
+def _check_run(key: str, launch_id: str) -> None:
+    """Refuses what is no run's key, or one that is not of this launch."""
+    if parse_key(key) is None:
+        raise ValueError(f"not a run key: {shortened(key)}")
+    if stem_of(key) != launch_id.partition(".")[0]:
+        raise ValueError(f"{key} is not a run of the launch {shortened(launch_id)}")
 
 
-# Names of the annotations used above, and what a JSON value of each may be.
-_SHAPES: dict[str, type | tuple[type, ...]] = {
-    "str": str,
-    "bool": bool,
-    "int": int,
-    "float": (int, float),
-    "Mapping[str, Any]": dict,
-    "datetime": datetime,
-    "datetime | None": (datetime, type(None)),
-    "tuple[str, ...]": tuple,
-    "tuple[PlannedRun, ...]": tuple,
-    "Place": Place,
-}
-
-
-def _build(cls: type[_T], data: object) -> _T:
-    """A record from a JSON object; each value is checked, fields of later versions are ignored."""
-    if not isinstance(data, dict):
-        raise ValueError(f"not a {cls.__name__}: {data!r}")
-    known = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # only called with dataclasses
-        if field.name not in data:
-            continue
-        value = data[field.name]
-        expected = _SHAPES[str(field.type)]
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-            raise ValueError(f"{cls.__name__}.{field.name} is {value!r}")
-        known[field.name] = value
-    try:
-        return cls(**known)
-    except TypeError as error:
-        raise ValueError(f"not a {cls.__name__}: {error}") from None
+def _place(data: object) -> Place:
+    place = build(Place, data)
+    if place.pid > _LARGEST_PID:
+        raise ValueError(f"not a process id: {place.pid}")
+    return place

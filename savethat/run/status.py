@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from savethat.run.layout import ENDINGS, STARTED
+from savethat.run.layout import ENDINGS
 from savethat.run.record import Mark
 
 # How long a launch may be under way before its job must be known to the scheduler. It covers the
@@ -17,6 +17,9 @@ SUBMIT_GRACE = 180.0
 # A heartbeat is stale when this many of its periods went by, and some time for the upload.
 HEARTBEAT_PERIODS = 3
 HEARTBEAT_SLACK = 30.0
+# A job may have begun since its scheduler was asked; that its `started` mark is younger than this
+# is no sign then that it waits for another attempt.
+ANSWER_AGE = 30.0
 
 
 class Status(str, enum.Enum):
@@ -59,6 +62,7 @@ class Job:
         cancelled: for a job that is over: someone ended it.
         job_id: the scheduler's id.
         host: where it runs, empty where that is not known.
+        attempt: which attempt of the run this is said of; 0 where the scheduler does not count.
     """
 
     phase: Phase
@@ -66,6 +70,7 @@ class Job:
     cancelled: bool = False
     job_id: str = ""
     host: str = ""
+    attempt: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,17 +121,17 @@ def read_status(
     """
     if mark is not None and mark.mark in ENDINGS:
         return State(Status(mark.mark), mark.reason)
-    started = mark is not None and mark.mark == STARTED
     if isinstance(answer, Job):
-        return _read_job(answer)
+        return _read_job(mark, answer, heartbeat_age)
+    started = mark is not None
     if isinstance(answer, NoSuchJob):
         if not started and launch_age < SUBMIT_GRACE:
             return State(Status.QUEUED, "being submitted")
         if not started:
             return State(Status.LOST, answer.trace or "never submitted")
         return State(Status.LOST, answer.trace or "no trace of the job")
-    if started and mark is not None and heartbeat_age < stale_after(mark):
-        return State(Status.RUNNING)
+    if mark is not None and heartbeat_age < stale_after(mark):
+        return _queued_again(mark, 0) if mark.reason else State(Status.RUNNING)
     if not started and launch_age < SUBMIT_GRACE:
         return State(Status.QUEUED, "being submitted")
     return State(Status.UNKNOWN, "; ".join(filter(None, (last_seen, answer.why))))
@@ -137,11 +142,28 @@ def stale_after(mark: Mark) -> float:
     return HEARTBEAT_PERIODS * mark.heartbeat + HEARTBEAT_SLACK
 
 
-def _read_job(job: Job) -> State:
+def _read_job(mark: Mark | None, job: Job, heartbeat_age: float) -> State:
+    """The state of a run whose scheduler knows its job; `mark` is `started`, or there is none."""
     if job.phase is Phase.PENDING:
+        if mark is not None and _is_over(mark, job, heartbeat_age):
+            return _queued_again(mark, job.attempt)
         return State(Status.QUEUED, job.reason)
+    # The last word of an attempt is none on the one after it.
+    said = mark.reason if mark is not None and job.attempt <= mark.attempt else ""
     if job.phase is Phase.RUNNING:
-        return State(Status.RUNNING, job.reason)
+        return State(Status.RUNNING, said or job.reason)
     if job.cancelled:
         return State(Status.CANCELLED, job.reason)
-    return State(Status.LOST, job.reason or "the job ended without a word")
+    return State(Status.LOST, job.reason or said or "the job ended without a word")
+
+
+def _is_over(mark: Mark, job: Job, heartbeat_age: float) -> bool:
+    """Whether the attempt that a `started` mark is of is over, where its job is pending."""
+    if mark.reason or job.attempt > mark.attempt:
+        return True
+    return job.attempt == 0 and heartbeat_age >= ANSWER_AGE
+
+
+def _queued_again(mark: Mark, attempt: int) -> State:
+    again = max(attempt, mark.attempt + 1)
+    return State(Status.QUEUED, f"{mark.reason or 'requeued'} (attempt {again} queued)")

@@ -1,0 +1,84 @@
+"""The fields of a record, checked one by one as they are read from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from savethat.untrusted import shortened
+
+# What every reader of JSON takes for the same number.
+_LARGEST = 2**53
+_T = TypeVar("_T")
+
+# What a JSON value may be, by the annotation of its field.
+_SHAPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float),
+    "Mapping[str, Any]": dict,
+}
+
+
+def fields_of(data: object, known_format: int) -> dict[str, Any]:
+    """The fields of a record of a known format.
+
+    Raises:
+        ValueError: it is no record, or of another format.
+    """
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")
+    found = data.get("format")
+    if type(found) is int and found > known_format:
+        raise ValueError(
+            f"it was made by a newer savethat (format {shortened(found)}): "
+            "upgrade this one, pip install -U savethat"
+        )
+    if type(found) is not int or found != known_format:
+        raise ValueError(f"format {shortened(found)}; this savethat reads format {known_format}")
+    return {name: value for name, value in data.items() if name != "format"}
+
+
+def build(cls: type[_T], data: object, made: Mapping[str, Any] | None = None) -> _T:
+    """A dataclass from a JSON object; fields of later versions are ignored.
+
+    Args:
+        cls: the dataclass.
+        data: the object.
+        made: the fields that are made of JSON values already, in the place of those.
+
+    Raises:
+        ValueError: a value is not what its field takes, or one is missing.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"not a {cls.__name__}: {shortened(data)}")
+    known = dict(made or {})
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # only called with dataclasses
+        if field.name in data and field.name not in known:
+            known[field.name] = _checked(cls.__name__, field, data[field.name])
+    try:
+        return cls(**known)
+    except TypeError as error:
+        raise ValueError(f"not a {cls.__name__}: {error}") from None
+
+
+def _checked(owner: str, field: dataclasses.Field[Any], value: Any) -> Any:
+    expected = _SHAPES[str(field.type)]
+    is_odd_bool = isinstance(value, bool) and expected is not bool
+    is_odd_number = isinstance(value, (int, float)) and not 0 <= value <= _LARGEST
+    if not isinstance(value, expected) or is_odd_bool or is_odd_number:
+        raise ValueError(f"{owner}.{field.name} is {shortened(value)}")
+    return value
+
+
+def words(value: object) -> tuple[str, ...]:
+    """A list of words.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
+        raise ValueError(f"not a list of words: {shortened(value)}")
+    return tuple(value)
