@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -46,8 +47,35 @@ def b2_remote(b2_server: B2Server, b2_prefix: str) -> B2Remote:
     return remote_at(b2_server, b2_prefix)
 
 
-def remote_at(server: B2Server, prefix: str, bucket: str | None = None) -> B2Remote:
-    return B2Remote(bucket or server.bucket, prefix, server.url, server.key_id, server.key)
+@dataclasses.dataclass(frozen=True)
+class Key:
+    id: str
+    secret: str
+
+
+def make_key(server: B2Server, *capabilities: str, prefix: str | None, bucket: bool = True) -> Key:
+    """An application key, made as the bucket's owner would.
+
+    Args:
+        server: where.
+        capabilities: what it may do.
+        prefix: which names it is restricted to; None: to no prefix.
+        bucket: whether it is restricted to the server's bucket.
+    """
+    from b2sdk.v2 import B2Api, InMemoryAccountInfo
+
+    api = B2Api(InMemoryAccountInfo())
+    api.authorize_account(server.url, server.key_id, server.key)
+    bucket_id = api.get_bucket_by_name(server.bucket).id_ if bucket else None
+    made = api.create_key(list(capabilities), "test", bucket_id=bucket_id, name_prefix=prefix)
+    return Key(made.id_, made.application_key)
+
+
+def remote_at(
+    server: B2Server, prefix: str, bucket: str | None = None, key: Key | None = None
+) -> B2Remote:
+    key = key or Key(server.key_id, server.key)
+    return B2Remote(bucket or server.bucket, prefix, server.url, key.id, key.secret)
 
 
 def stored(server: B2Server, prefix: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from savethat.cli.session import Session, pass_session, talk
+from savethat.cli.session import Session, pass_session, talk, warn
 
 
 @click.command("setup")
@@ -19,11 +19,13 @@ def command(session: Session, bucket: str | None, key_id: str | None, key_stdin:
     """Ask for the B2 credentials, test them and store them.
 
     They go into a file that only you can read (SAVETHAT_CREDENTIALS, by default in your config
-    folder), and never into the project. Use an application key that is restricted to the bucket.
+    folder), and never into the project. A key that may do more than is needed earns a warning and
+    the way to make one that is restricted to the bucket and b2_prefix.
     """
     from savethat.config import B2Config, Credentials, credentials_file, store_credentials
     from savethat.errors import ConfigError, UsageError
     from savethat.remotes import open_remote
+    from savethat.remotes.b2_rights import how_to_restrict
 
     b2 = session.config.b2
     if bucket is not None:
@@ -45,6 +47,9 @@ def command(session: Session, bucket: str | None, key_id: str | None, key_stdin:
         raise UsageError("the key is empty", "paste it, or pipe it into --key-stdin")
     found = Credentials(key_id.strip(), key.strip())
     remote = open_remote(dataclasses.replace(session.config, b2=b2), found)
-    remote.check()
+    warnings = remote.check()
     store_credentials(b2.bucket, found)
     talk(f"The key works for {remote.url}; stored in {credentials_file()}.")
+    warn(warnings)
+    if warnings:
+        talk(how_to_restrict(b2.bucket, b2.prefix))

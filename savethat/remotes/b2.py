@@ -1,19 +1,19 @@
 """Backblaze B2 as a remote, or any server that speaks its native API.
 
-B2 keeps every version of a name. What rewrites an object here deletes the version before it, but an
-upload whose answer was lost is sent again and leaves one more: `delete_prefix` takes them all.
+B2 keeps every version of a name. What rewrites an object here deletes the version before it, and
+what lost answers may have left beside it. What is asked again, and for how long, states `b2_retry`.
 """
 
 from __future__ import annotations
 
-import bisect
 import contextlib
+import dataclasses
 import io
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,12 +22,15 @@ from typing_extensions import override
 from savethat.config.credentials import Credentials
 from savethat.errors import MissingError, StorageError
 from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored
-from savethat.remotes.names import check_b2_name, check_prefix, part_name
+from savethat.remotes.names import check_b2_name, check_prefix, part_name, too_large
+from savethat.remotes.patience import Patience
+from savethat.remotes.source import FileSource
 
 if TYPE_CHECKING:
-    from savethat.remotes.b2_account import Account, Version
+    from savethat.remotes.b2_account import Account
 
-_DELETIONS = 32
+# The least B2 takes as a part of a large file, unless it says otherwise.
+_LEAST_PART = 5_000_000
 
 
 class B2Remote(Remote):
@@ -48,6 +51,7 @@ class B2Remote(Remote):
         self._prefix = f"{prefix}/" if prefix else ""
         self._realm = realm
         self._credentials = Credentials(key_id, key)
+        self._patience = Patience()
         self._lock = threading.Lock()
         self._connected: Account | None = None
         self._attempts = 0
@@ -61,9 +65,19 @@ class B2Remote(Remote):
     def url(self) -> str:
         return f"b2://{self._bucket}/{self._prefix}".rstrip("/")
 
+    @property
     @override
-    def check(self) -> None:
-        self._account().check_rights(self._prefix)
+    def extends_from(self) -> int:
+        connected = self._connected
+        return connected.min_part_size if connected else _LEAST_PART
+
+    @override
+    def check(self) -> Sequence[str]:
+        return self._account().check_rights(self._prefix)
+
+    @override
+    def hurry(self, until: float | None) -> None:
+        self._patience.hurry(until)
 
     @override
     def now(self) -> float:
@@ -124,14 +138,55 @@ class B2Remote(Remote):
         progress: Progress | None = None,
     ) -> Stored:
         full = self._full(name)
+        from savethat.remotes.b2_large import upload_large
         from savethat.remotes.b2_upload import upload
 
-        stored = upload(self._account(), full, source, info or {}, progress)
-        stored = Stored(name, stored.size, stored.sha1, stored.version)
-        if previous is not None and not self.forget(previous):
-            self.forget(stored)
-            raise MissingError(f"{name} is no longer there: it was removed or replaced meanwhile")
-        return stored
+        account = self._account()
+        if isinstance(source, bytes):
+            stored = upload(account, full, source, info or {}, progress)
+        else:
+            with FileSource(source) as file:
+                store = upload_large if file.size > account.part_size else upload
+                stored = store(account, full, file, info or {}, progress)
+                if store is upload_large:
+                    # Those of a killed process. What cannot be done now, `delete_prefix` does.
+                    with contextlib.suppress(StorageError):
+                        account.cancel_unfinished(full)
+        return self._settled(account, stored, previous)
+
+    @override
+    def extend(
+        self,
+        name: str,
+        source: Path,
+        previous: Stored,
+        *,
+        info: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Stored:
+        """Like `put` with `previous`, sending only what was appended.
+
+        B2 makes a large file of the version before and the rest. It costs one class C transaction
+        (b2_copy_part) for each GB of the version before.
+
+        Raises:
+            MissingError: `previous` is no longer there. Then nothing is left of this object either.
+        """
+        full = self._full(name)
+        from savethat.remotes.b2_large import CannotCopyError, upload_large
+
+        account = self._account()
+        with FileSource(source) as file:
+            if account.min_part_size <= previous.size < file.size:
+                with contextlib.suppress(CannotCopyError):
+                    try:
+                        stored = upload_large(
+                            account, full, file, info or {}, progress, previous=previous
+                        )
+                    except MissingError as error:
+                        raise _gone(name) from error
+                    return self._settled(account, stored, previous)
+        return self.put(name, source, info=info, previous=previous, progress=progress)
 
     @override
     def replace(
@@ -143,16 +198,28 @@ class B2Remote(Remote):
         progress: Progress | None = None,
     ) -> Stored:
         stored = self.put(name, source, info=info, progress=progress)
-        self._delete(v for v in self._versions_of([name]) if v.id != stored.version)
+        full, account = self._full(name), self._account()
+        from savethat.remotes.b2_removal import delete_versions, versions_of
+
+        there = versions_of(account, self._prefix, [full])
+        delete_versions(account, (v for v in there if v.id != stored.version))
         return stored
 
     @override
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, limit: int = sys.maxsize) -> bytes:
         full = self._full(name)
         from savethat.remotes.b2_download import download
 
         content = io.BytesIO()
-        download(self._account(), full, lambda: contextlib.nullcontext(content), None)
+        arrived = 0
+
+        def bounded(count: int) -> None:
+            nonlocal arrived
+            arrived += count
+            if arrived > limit:
+                raise too_large(name, limit)
+
+        download(self._account(), full, lambda: contextlib.nullcontext(content), bounded)
         return content.getvalue()
 
     @override
@@ -190,16 +257,45 @@ class B2Remote(Remote):
 
     @override
     def delete(self, names: Iterable[str]) -> Deleted:
-        return self._delete(self._versions_of(names))
+        wanted = [self._full(name) for name in names]
+        from savethat.remotes.b2_removal import delete_versions, versions_of
+
+        account = self._account()
+        return delete_versions(account, versions_of(account, self._prefix, wanted))
 
     @override
     def delete_prefix(self, prefix: str) -> Deleted:
-        return self._delete(self._versions_below(prefix))
+        check_prefix(prefix)
+        from savethat.remotes.b2_removal import delete_versions, versions_below
+
+        account = self._account()
+        return delete_versions(account, versions_below(account, self._prefix + prefix))
+
+    @override
+    def prune(self, prefix: str) -> Deleted:
+        check_prefix(prefix)
+        from savethat.remotes.b2_removal import delete_versions, superseded, versions_below
+
+        account = self._account()
+        there = versions_below(account, self._prefix + prefix)
+        return delete_versions(account, superseded(there))
 
     @override
     def left(self, prefix: str) -> Deleted:
-        sizes = [version.size for version in self._versions_below(prefix)]
+        check_prefix(prefix)
+        from savethat.remotes.b2_removal import versions_below
+
+        sizes = [v.size for v in versions_below(self._account(), self._prefix + prefix)]
         return Deleted(len(sizes), sum(sizes))
+
+    def _settled(self, account: Account, stored: Stored, previous: Stored | None) -> Stored:
+        """What `put` gives back of a version just written (its name in full)."""
+        from savethat.remotes.b2_removal import settle
+
+        name = stored.name[len(self._prefix) :]
+        if not settle(account, self._prefix, stored, previous.version if previous else None):
+            raise _gone(name)
+        return dataclasses.replace(stored, name=name)
 
     def _account(self) -> Account:
         attempts = self._attempts
@@ -209,11 +305,13 @@ class B2Remote(Remote):
             if self._failure is not None and self._attempts > attempts:
                 # Another thread failed while this one waited; else all would wait, one by one.
                 raise self._failure
-            from savethat.remotes.b2_account import Account  # b2sdk: a third of a second
+            from savethat.remotes.b2_contact import first_contact  # b2sdk: a third of a second
 
             store = f"bucket {self._bucket} with key {self._credentials.key_id}"
             try:
-                self._connected = Account(store, self._bucket, self._realm, self._credentials)
+                self._connected = first_contact(
+                    store, self._bucket, self._realm, self._credentials, self._patience
+                )
             except StorageError as error:
                 self._attempts, self._failure = attempts + 1, error
                 raise
@@ -225,50 +323,16 @@ class B2Remote(Remote):
         return full
 
     def _entry(self, item: Mapping[str, Any]) -> Entry:
-        info = item.get("fileInfo") or {}
-        sha1 = item.get("contentSha1") or ""
-        # Files sent in parts have none of their own; some clients leave it unverified.
-        sha1 = info.get("large_file_sha1") if sha1 in ("", "none") else sha1.rpartition(":")[2]
+        from savethat.remotes.b2_account import sha1_of
+
         return Entry(
             name=item["fileName"][len(self._prefix) :],
             size=item["contentLength"],
             modified=item["uploadTimestamp"] / 1000,
-            sha1=sha1,
-            info=info,
+            sha1=sha1_of(item),
+            info=item.get("fileInfo") or {},
         )
 
-    def _versions_below(self, prefix: str) -> Iterator[Version]:
-        check_prefix(prefix)
-        for page in self._account().versions(self._prefix + prefix):
-            yield from page
 
-    def _versions_of(self, names: Iterable[str]) -> Iterator[Version]:
-        """Every version of these names: what lies near is listed together, gaps are jumped over."""
-        from savethat.remotes.b2_account import BILLED
-
-        wanted = sorted({self._full(name) for name in names})
-        known = set(wanted)
-        while wanted:
-            for page in self._account().versions(self._prefix, wanted[0], page=BILLED):
-                if not page:
-                    continue
-                yield from (version for version in page if version.name in known)
-                last = page[-1].name
-                wanted = wanted[bisect.bisect_left(wanted, last) :]
-                # The last name of a page may go on in the next.
-                if not wanted or wanted[0] != last:
-                    break
-            else:
-                return
-
-    def _delete(self, versions: Iterator[Version]) -> Deleted:
-        """Deletes versions in parallel, as they are listed; the first error after all others."""
-        account = self._account()
-
-        def delete(version: Version) -> int | None:
-            return version.size if account.delete(version) else None
-
-        with ThreadPoolExecutor(_DELETIONS) as pool:
-            futures = [pool.submit(delete, version) for version in versions]
-        sizes = [size for future in futures if (size := future.result()) is not None]
-        return Deleted(len(sizes), sum(sizes))
+def _gone(name: str) -> MissingError:
+    return MissingError(f"{name} is no longer there: it was removed or replaced meanwhile")

@@ -1,26 +1,35 @@
-"""Downloads from B2, checked against the SHA-1 that was stored with them."""
+"""Downloads from B2: large ones in ranges, several at a time, each taken up where it broke off.
+
+b2sdk's own are not used: they wait for ever where the disk is full, and mix versions where one is
+replaced meanwhile. What has arrived is checked against the SHA-1 that was stored with it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, wait
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 import requests
+from b2sdk import v2
 from b2sdk.v2 import exception as b2
 
 from savethat.remotes.b2_account import Account
 from savethat.remotes.b2_errors import translated
-from savethat.remotes.b2_upload import Listener
+from savethat.remotes.b2_retry import NO_LIMIT, GaveUp, Tries
 from savethat.remotes.base import Progress
 from savethat.remotes.source import BLOCK
 
-# b2sdk itself asks again where no answer came; these are for one that broke off or arrived damaged.
+# Of a block that breaks off nothing is kept.
+_BLOCK = 128 * 1024
+# What one connection brings at a time.
+_RANGE = 64 * 1024 * 1024
+# Whole downloads, where what arrives is damaged.
 _TRIES = 3
-# From this size on content is written by position, so that b2sdk can take it up again midway.
-_RESUMABLE = 1024 * 1024
 
 
 def download(
@@ -34,31 +43,142 @@ def download(
     Returns:
         When the content was last modified, as far as is known; nanoseconds since the epoch.
     """
-    listener = Listener(progress) if progress else None
-    file: BinaryIO | None = None
-    with translated(account.store, name), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, translated(account.store, name):
+        arrival = _Arrival(account, name, lambda: stack.enter_context(create()), progress)
         for tries_left in reversed(range(_TRIES)):
             try:
-                found = account.bucket.download_file_by_name(name, progress_listener=listener)
-                file = file or stack.enter_context(create())
-                file.seek(0)
-                file.truncate()
-                version = found.download_version
-                found.save(file, allow_seeking=version.content_length >= _RESUMABLE)
-                # B2 knows no SHA-1 of a file sent in parts, and b2sdk checks none.
-                if version.content_sha1 == "none" and (sha1 := version.get_content_sha1()):
-                    _check(file, sha1)
+                arrival.receive()
                 break
-            except (b2.ChecksumMismatch, b2.TruncatedOutput, requests.RequestException):
-                if not tries_left:
+            except (b2.ChecksumMismatch, b2.FileNotPresent) as error:
+                # What is gone by now may have been replaced while it came.
+                if not tries_left or (not arrival.begun and isinstance(error, b2.FileNotPresent)):
                     raise
-        return int(version.mod_time_millis) * 1_000_000
+        return arrival.modified
 
 
-def _check(file: BinaryIO, sha1: str) -> None:
-    digest = hashlib.sha1(usedforsecurity=False)
-    file.seek(0)
-    for block in iter(lambda: file.read(BLOCK), b""):
-        digest.update(block)
-    if digest.hexdigest() != sha1:
-        raise b2.ChecksumMismatch("sha1", sha1, digest.hexdigest())
+class _Arrival:
+    """One object on its way into a file.
+
+    Args:
+        account: where from.
+        name: in full.
+        create: makes the file, once the object is found.
+        progress: told of bytes that come for the first time.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        name: str,
+        create: Callable[[], BinaryIO],
+        progress: Progress | None,
+    ) -> None:
+        self._account, self._name = account, name
+        self._create, self._progress = create, progress
+        self._file: BinaryIO | None = None
+        # Of the file, and of what was told: ranges come in several threads.
+        self._lock = threading.Lock()
+        # The furthest position told of each range, by its start.
+        self._told: dict[int, int] = {}
+        # Of the version that comes.
+        self.begun = False
+        self.modified = 0
+        self._url = ""
+        self._size = 0
+        self._sha1: str | None = None
+
+    def receive(self) -> None:
+        """Brings the newest version from the beginning to the end.
+
+        Raises:
+            b2sdk.v2.exception.ChecksumMismatch: it arrived damaged.
+        """
+        self.begun = False
+        stop = threading.Event()
+        self._bring(0, stop)
+        bring = self._account.parts.submit
+        futures = [bring(self._bring, start, stop) for start in range(_RANGE, self._size, _RANGE)]
+        try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        finally:
+            stop.set()
+            wait(futures)  # they write to the file, which is closed next
+        self._check()
+
+    def _bring(self, start: int, stop: threading.Event) -> None:
+        """Brings the range that begins at `start`; the first one finds out how much there is."""
+        position, tries = start, Tries(self._account.patience, NO_LIMIT)
+        while True:
+            before = position
+            why = "the answer was cut short"
+            try:
+                for block in self._blocks(position, start):
+                    if stop.is_set():
+                        return
+                    self._keep(block, position, start)
+                    position += len(block)
+            except requests.RequestException as error:
+                why = f"the connection broke off: {error}"
+            if self.begun and position >= self._end(start):
+                return
+            if position > before:
+                tries = Tries(self._account.patience, NO_LIMIT)
+            tries.wait(why)
+
+    def _end(self, start: int) -> int:
+        return min(start + _RANGE, self._size)
+
+    def _blocks(self, position: int, start: int) -> Iterator[bytes]:
+        """What comes of the range that begins at `start`, from `position` on."""
+        url = self._url if self.begun else self._account.url_of(self._name)
+        rest = (position, self._end(start) - 1) if position else None
+        found = self._account.api.download_file_from_url(url, rest)
+        with found as answer, contextlib.closing(answer):
+            if not self.begun:
+                self._begin(answer.headers)
+            elif position and answer.status_code != 206:
+                raise GaveUp("the server does not send parts of a file")
+            for block in answer.iter_content(_BLOCK):
+                yield block[: self._end(start) - position]
+                position += len(block)
+                if position >= self._end(start):
+                    return
+
+    def _begin(self, headers: Mapping[str, str]) -> None:
+        try:
+            self._size = int(headers["Content-Length"])
+            # From now on this version, whatever becomes the newest meanwhile.
+            self._url = self._account.url_of_version(headers["x-bz-file-id"])
+            uploaded = headers["x-bz-upload-timestamp"]
+            millis = headers.get(f"x-bz-info-{v2.SRC_LAST_MODIFIED_MILLIS}", "")
+            # Other clients write what they like.
+            self.modified = int(millis if millis.isdecimal() else uploaded) * 1_000_000
+        except (KeyError, ValueError) as error:
+            raise GaveUp("it answers, but not as B2 does") from error
+        sha1 = headers.get("x-bz-content-sha1", "none").rpartition(":")[2]
+        # B2 knows none of a file sent in parts.
+        self._sha1 = headers.get(f"x-bz-info-{v2.LARGE_FILE_SHA1}") if sha1 == "none" else sha1
+        self._file = self._file or self._create()
+        self._file.truncate(0)
+        self.begun = True
+
+    def _keep(self, block: bytes, position: int, start: int) -> None:
+        assert self._file is not None
+        end = position + len(block)
+        with self._lock:
+            self._file.seek(position)
+            self._file.write(block)
+            new = end - max(position, self._told.get(start, 0))
+            if self._progress and new > 0:
+                self._told[start] = end
+                self._progress(new)
+
+    def _check(self) -> None:
+        assert self._file is not None
+        digest = hashlib.sha1(usedforsecurity=False)
+        self._file.seek(0)
+        while block := self._file.read(BLOCK):
+            digest.update(block)
+        if self._sha1 and digest.hexdigest() != self._sha1:
+            raise b2.ChecksumMismatch("sha1", self._sha1, digest.hexdigest())

@@ -10,6 +10,7 @@ import requests
 from b2sdk.v2 import exception as b2
 
 from savethat.errors import DeniedError, MissingError, StorageError, UnreachableError
+from savethat.remotes.b2_retry import GaveUp
 
 # The first row that fits decides; b2sdk's other errors become a StorageError with their own words.
 TABLE: tuple[tuple[tuple[type[Exception], ...], type[StorageError]], ...] = (
@@ -28,6 +29,7 @@ TABLE: tuple[tuple[tuple[type[Exception], ...], type[StorageError]], ...] = (
     ),
     (
         (
+            GaveUp,
             b2.B2ConnectionError,
             b2.B2HttpCallbackException,
             b2.B2RequestTimeout,
@@ -72,8 +74,6 @@ def translated(store: str, name: str = "") -> Iterator[None]:
 
 def translate(error: Exception, store: str, name: str = "") -> StorageError:
     """The error to raise for one of b2sdk's or requests'."""
-    if isinstance(error, b2.MaxRetriesExceeded) and error.exception_info_list:
-        error = error.exception_info_list[-1]
     kind = _kind(error)
     place = f"{store}: {name}" if name else store
     if isinstance(error, b2.NonExistentBucket | b2.BucketIdNotFound):
@@ -101,6 +101,4 @@ def _has_token(error: Exception) -> bool:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, b2.UnknownHost) and error.__cause__ is not None:
-        return f"it cannot be reached: {error.__cause__}"
     return str(error) or type(error).__name__

@@ -1,105 +1,223 @@
-"""Uploads to B2: small files from memory, larger ones streamed, the largest in b2sdk's parts."""
+"""Uploads to B2: small files from memory, larger ones streamed, the largest in parts.
+
+b2sdk's own uploads are not used: they repeat what is hopeless, do not wait, and do not say whether
+a try whose answer was lost may have worked. Its single calls are.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from pathlib import Path
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from b2sdk import v2
+from b2sdk.v2 import exception as b2
+from typing_extensions import override
 
 from savethat.errors import StorageError
 from savethat.remotes.b2_account import Account, Version
 from savethat.remotes.b2_errors import translated
+from savethat.remotes.b2_retry import NO_LIMIT, Tries, is_repeated
 from savethat.remotes.base import Progress, Stored
 from savethat.remotes.source import FileSource
 
+# B2 finds the type by the name's ending.
+CONTENT_TYPE = "b2/x-auto"
+# B2's limit for one version: https://www.backblaze.com/docs/cloud-storage-files#file-information
+INFO_ENTRIES = 10
+
 # Up to this size a file is read into memory: then it cannot change while it is sent.
 _IN_MEMORY = 1024 * 1024
-# B2's limit for one version: https://www.backblaze.com/docs/cloud-storage-files#file-information
-_INFO_ENTRIES = 10
+
+Answer = dict[str, Any]
 
 
 def upload(
     account: Account,
     name: str,
-    source: Path | bytes,
+    source: bytes | FileSource,
     info: Mapping[str, str],
     progress: Progress | None,
 ) -> Stored:
     """Writes a new version of the object `name` (in full) and gives back what was written.
 
-    A file's modification time goes along as b2sdk and rclone do it, while there is room.
+    It is for what fits into one request, and notes in `account.doubts` what it may have left.
     """
     headers = dict(info)
-    if isinstance(source, bytes):
-        return _send(account, name, v2.UploadSourceBytes(source), headers, progress)
-    with FileSource(source) as file:
-        if len(headers) < _INFO_ENTRIES - 1:
-            headers.setdefault(v2.SRC_LAST_MODIFIED_MILLIS, str(file.mtime_ns // 1_000_000))
-        if file.size <= _IN_MEMORY:
-            data, sha1 = file.read()
-            return _send(account, name, v2.UploadSourceBytes(data, sha1), headers, progress)
-        return _send_streamed(account, name, file, headers, progress)
+    if isinstance(source, FileSource):
+        add_time(headers, source)
+        if source.size > _IN_MEMORY:
+            return _send_streamed(account, name, source, headers, progress)
+        data, sha1 = source.read()
+    else:
+        data, sha1 = source, v2.hex_sha1_of_bytes(source)
+    stored = _send(account, name, data, sha1, headers)
+    if progress:
+        progress(stored.size)
+    return stored
+
+
+def add_time(headers: dict[str, str], source: FileSource) -> None:
+    """A file's modification time goes along as b2sdk and rclone do it, while there is room."""
+    if len(headers) < INFO_ENTRIES - 1:
+        headers.setdefault(v2.SRC_LAST_MODIFIED_MILLIS, str(source.mtime_ns // 1_000_000))
 
 
 def _send_streamed(
     account: Account,
     name: str,
-    file: FileSource,
-    headers: dict[str, str],
+    source: FileSource,
+    headers: Mapping[str, str],
     progress: Progress | None,
 ) -> Stored:
-    # b2sdk would read the file for it anyway. B2 itself knows none of a file sent in parts: there
-    # b2sdk keeps it as a header.
-    sha1 = file.sha1()
-    source = v2.UploadSourceStream(file.open, file.size, sha1)
+    sha1 = source.sha1()
     try:
-        stored = _send(account, name, source, headers, progress)
+        stored = _send(account, name, Body(source, 0, source.size, progress), sha1, headers)
     except StorageError as error:
-        if file.failure:
-            raise file.failure from error
-        file.check(sha1)
+        if source.failure:
+            raise source.failure from error
+        source.check(sha1)
         raise
-    finally:
-        if file.size > account.part_size:
-            # Those of a killed process, too. What cannot be done now, `delete_prefix` does.
-            with contextlib.suppress(StorageError):
-                account.cancel_unfinished(name)
-    try:
-        file.check(stored.sha1)
-    except StorageError:
-        account.delete(Version(name, stored.version, stored.size, "upload"))
-        raise
+    check_sent(account, source, stored)
     return stored
 
 
+def check_sent(account: Account, source: FileSource, stored: Stored) -> None:
+    """Makes sure that what was sent is what the file holds; else takes it back.
+
+    Args:
+        account: where it is.
+        source: what was sent.
+        stored: what is there, its name in full.
+    """
+    try:
+        source.check(stored.sha1)
+    except StorageError:
+        account.doubts.add_upload(stored.name, stored.sha1)
+        account.delete(Version(stored.name, stored.version, stored.size, "upload"))
+        raise
+
+
 def _send(
-    account: Account,
-    name: str,
-    source: v2.AbstractUploadSource,
-    headers: dict[str, str],
-    progress: Progress | None,
+    account: Account, name: str, data: bytes | Body, sha1: str, headers: Mapping[str, str]
 ) -> Stored:
-    listener = Listener(progress) if progress else None
-    with translated(account.store, name):
-        version = account.bucket.upload(source, name, file_info=headers, progress_listener=listener)
-    return Stored(name, version.size, version.get_content_sha1(), version.id_)
+    raw = account.api.raw_api
+
+    def send(url: str, token: str) -> Answer:
+        answer: Answer = raw.upload_file(
+            url, token, name, len(data), CONTENT_TYPE, sha1, dict(headers), data
+        )
+        return answer
+
+    def take() -> tuple[str, str]:
+        kept: tuple[str, str] | tuple[None, None]
+        kept = account.info.take_bucket_upload_url(account.bucket_id)
+        return kept if kept[0] is not None else ask(account.api.get_upload_url(account.bucket_id))
+
+    def keep(url: str, token: str) -> None:
+        account.info.put_bucket_upload_url(account.bucket_id, url, token)
+
+    lost = account.session.lost
+    try:
+        with translated(account.store, name):
+            answer = sent(account, take, send, keep)
+    finally:
+        if account.session.lost != lost:
+            account.doubts.add_upload(name, sha1)
+    return Stored(name, len(data), sha1, answer["fileId"])
 
 
-class Listener(v2.AbstractProgressListener):  # type: ignore[misc] # b2sdk has no types
-    """Turns b2sdk's totals, which fall when it starts again, into what is new."""
+def ask(answer: Answer) -> tuple[str, str]:
+    """The upload URL and its token, of B2's answer."""
+    return answer["uploadUrl"], answer["authorizationToken"]
 
-    def __init__(self, progress: Progress) -> None:
+
+def sent(
+    account: Account,
+    take: Callable[[], tuple[str, str]],
+    send: Callable[[str, str], Answer],
+    keep: Callable[[str, str], None],
+) -> Answer:
+    """Sends something to an upload URL; to others, until there is an answer that counts.
+
+    Args:
+        account: whose patience counts.
+        take: gives an upload URL with its token.
+        send: sends to it, once.
+        keep: takes back a URL that is still good.
+    """
+    tries = Tries(account.patience, NO_LIMIT)
+    while True:
+        url, token = take()
+        try:
+            answer = send(url, token)
+        except b2.B2Error as error:
+            if isinstance(error, b2.TooManyRequests):
+                keep(url, token)
+            if not is_repeated(error):
+                raise
+            tries.wait(str(error), error.retry_after_seconds)
+            continue
+        keep(url, token)
+        return answer
+
+
+class Body(io.RawIOBase):
+    """What is sent of a file: `size` bytes from `start`.
+
+    Args:
+        source: the file.
+        start: where it begins.
+        size: bytes.
+        progress: told of bytes that go out for the first time.
+        check: called before each block; ends the upload by raising.
+    """
+
+    def __init__(
+        self,
+        source: FileSource,
+        start: int,
+        size: int,
+        progress: Progress | None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
-        self._progress = progress
-        self._told = 0
+        self._source, self._start, self._size = source, start, size
+        self._progress, self._check = progress, check
+        self._position = self._told = 0
 
-    def set_total_bytes(self, total_byte_count: int) -> None:
-        """The total is known to the caller."""
+    def __len__(self) -> int:
+        return self._size
 
-    def bytes_completed(self, byte_count: int) -> None:
-        """Passes on what goes beyond the most that was told."""
-        if byte_count > self._told:
-            self._progress(byte_count - self._told)
-            self._told = byte_count
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = base[whence] + offset
+        return self._position
+
+    @override
+    def tell(self) -> int:
+        return self._position
+
+    @override
+    def read(self, size: int | None = -1) -> bytes:
+        if self._check:
+            self._check()
+        rest = self._size - self._position
+        count = rest if size is None or size < 0 else min(size, rest)
+        if count <= 0:
+            return b""
+        block = self._source.read_at(self._start + self._position, count)
+        self._position += len(block)
+        if self._progress and self._position > self._told:
+            self._progress(self._position - self._told)
+            self._told = self._position
+        return block

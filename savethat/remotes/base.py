@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 # Called with a number of bytes just transferred.
@@ -64,9 +65,33 @@ class Remote(abc.ABC):
     def url(self) -> str:
         """Names the remote for people: `b2://bucket/prefix`, or the folder."""
 
+    @property
     @abc.abstractmethod
-    def check(self) -> None:
-        """Asks whether the store is there and may be used; raises where not."""
+    def extends_from(self) -> int:
+        """From this size of `previous` on, `extend` sends less than `put`; bytes.
+
+        It is `sys.maxsize` where it never does.
+        """
+
+    @abc.abstractmethod
+    def check(self) -> Sequence[str]:
+        """Asks whether the store is there and may be used; raises where not.
+
+        Returns:
+            What the credentials allow beyond what is needed: one sentence each, for people.
+        """
+
+    @abc.abstractmethod
+    def hurry(self, until: float | None) -> None:
+        """Sets a moment that no call of this remote goes on past, from any thread.
+
+        What is under way then ends with `UnreachableError`, as does what would have to wait longer
+        than that before it tries again. A name look-up or a connection that is just being made ends
+        by its own time limit.
+
+        Args:
+            until: by `time.monotonic()`; None: there is no hurry.
+        """
 
     @abc.abstractmethod
     def now(self) -> float:
@@ -125,11 +150,43 @@ class Remote(abc.ABC):
         """Writes an object and deletes whatever versions were there before, known or not."""
 
     @abc.abstractmethod
-    def read(self, name: str) -> bytes:
+    def extend(
+        self,
+        name: str,
+        source: Path,
+        previous: Stored,
+        *,
+        info: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Stored:
+        """Like `put` with `previous`, for a file that has only grown since that was sent.
+
+        Where the remote can, it sends only what was appended (`extends_from`). That the file begins
+        as it did is made sure of: what is stored is one true state of it.
+
+        Args:
+            name: where.
+            source: a file.
+            previous: what an earlier call for this name gave back: that version is deleted.
+            info: what a listing is to carry (at most 10 entries, 7,000 bytes with the name).
+            progress: told how many bytes went out.
+
+        Raises:
+            MissingError: `previous` is no longer there: someone removed it. Then nothing is left
+                of this object either.
+        """
+
+    @abc.abstractmethod
+    def read(self, name: str, *, limit: int = sys.maxsize) -> bytes:
         """An object's content.
+
+        Args:
+            name: where.
+            limit: the most bytes it may have: what others may have written can be of any size.
 
         Raises:
             MissingError: there is no such object.
+            StorageError: it is larger than the limit; no more than that of it was read.
         """
 
     @abc.abstractmethod
@@ -151,6 +208,15 @@ class Remote(abc.ABC):
     @abc.abstractmethod
     def delete_prefix(self, prefix: str) -> Deleted:
         """Deletes every version, hide marker and unfinished upload below `prefix` (any string)."""
+
+    @abc.abstractmethod
+    def prune(self, prefix: str) -> Deleted:
+        """Deletes what no listing shows below `prefix`, where the remote keeps such things.
+
+        They are every version but the newest of a name, all versions of a name that was hidden,
+        and unfinished uploads: what a writer that was killed left behind. Nobody may be writing
+        there meanwhile.
+        """
 
     @abc.abstractmethod
     def left(self, prefix: str) -> Deleted:

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from typing_extensions import override
 
-from savethat.errors import DeniedError, MissingError, StorageError, UnreachableError
+from savethat.errors import DeniedError, MissingError, StorageError
 from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored
-from savethat.remotes.names import check_name, check_prefix, is_part, part_name
+from savethat.remotes.directory_errors import translated
+from savethat.remotes.names import check_name, check_prefix, is_part, part_name, too_large
+from savethat.remotes.patience import Patience
 from savethat.remotes.source import BLOCK, FileSource
 from savethat.remotes.walk import folders_below, is_inside, scan, walk
-
-_UNREACHABLE = {
-    errno.EIO,
-    errno.EHOSTDOWN,
-    errno.EHOSTUNREACH,
-    errno.ENOTCONN,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
 
 
 class DirectoryRemote(Remote):
@@ -45,6 +38,7 @@ class DirectoryRemote(Remote):
         self.root = root.absolute()
         self._clock_offset: float | None = None
         self._lock = threading.Lock()
+        self._patience = Patience()
 
     def __repr__(self) -> str:
         return f"DirectoryRemote({str(self.root)!r})"
@@ -54,9 +48,20 @@ class DirectoryRemote(Remote):
     def url(self) -> str:
         return str(self.root)
 
+    @property
     @override
-    def check(self) -> None:
+    def extends_from(self) -> int:
+        return sys.maxsize
+
+    @override
+    def hurry(self, until: float | None) -> None:
+        """Sets a moment that no call goes on past, but for one operation of the file system."""
+        self._patience.hurry(until)
+
+    @override
+    def check(self) -> Sequence[str]:
         """Asks whether the folder can be read and written, or made where it is not there yet."""
+        self._patience.check()
         place = self.root
         while not place.exists() and place != place.parent:
             place = place.parent
@@ -64,6 +69,7 @@ class DirectoryRemote(Remote):
             raise StorageError(f"{place} is not a folder", "correct local_path in savethat.toml")
         if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
             raise DeniedError(f"{place} is not writable", "correct local_path in savethat.toml")
+        return ()
 
     @override
     def now(self) -> float:
@@ -91,7 +97,8 @@ class DirectoryRemote(Remote):
     @override
     def list(self, prefix: str = "", *, start: str = "", stop: str = "") -> Iterator[Entry]:
         check_prefix(prefix)
-        with _translated(prefix or self.url):
+        with translated(prefix or self.url):
+            self._patience.check()
             for name, item in walk(self.root, prefix, start, stop):
                 if is_part(name) or not self._is_object(item):
                     continue
@@ -104,7 +111,8 @@ class DirectoryRemote(Remote):
     @override
     def folders(self, prefix: str = "") -> Iterator[str]:
         check_prefix(prefix)
-        with _translated(prefix or self.url):
+        with translated(prefix or self.url):
+            self._patience.check()
             for item in scan(self.root / prefix):
                 # The contract knows only objects: a folder without any does not exist.
                 if item.is_dir(follow_symlinks=False) and any(self.list(f"{prefix}{item.name}/")):
@@ -127,7 +135,8 @@ class DirectoryRemote(Remote):
             if previous is not None and self._version(target) != previous.version:
                 raise _gone(name)
 
-        with contextlib.ExitStack() as stack, _translated(name):
+        self._patience.check()
+        with contextlib.ExitStack() as stack, translated(name):
             file_source = None
             if isinstance(source, Path):
                 file_source = stack.enter_context(FileSource(source))
@@ -136,7 +145,7 @@ class DirectoryRemote(Remote):
                 # What was removed meanwhile must not come back: then its folder is not made again.
                 with _create(aside, make=previous is None) as file:
                     if file_source:
-                        size, sha1 = file_source.size, _copy(file_source, file, progress)
+                        size, sha1 = file_source.size, self._copy(file_source, file, progress)
                     else:
                         assert isinstance(source, bytes)
                         file.write(source)
@@ -167,9 +176,25 @@ class DirectoryRemote(Remote):
         return self.put(name, source, info=info, progress=progress)
 
     @override
-    def read(self, name: str) -> bytes:
-        with _translated(name):
-            return self._object(name).read_bytes()
+    def extend(
+        self,
+        name: str,
+        source: Path,
+        previous: Stored,
+        *,
+        info: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Stored:
+        return self.put(name, source, info=info, previous=previous, progress=progress)
+
+    @override
+    def read(self, name: str, *, limit: int = sys.maxsize) -> bytes:
+        self._patience.check()
+        with translated(name), self._object(name).open("rb") as file:
+            content = file.read(limit + 1) if limit < sys.maxsize else file.read()
+        if len(content) > limit:
+            raise too_large(name, limit)
+        return content
 
     @override
     def fetch(self, name: str, target: Path, *, progress: Progress | None = None) -> None:
@@ -180,12 +205,14 @@ class DirectoryRemote(Remote):
         Raises:
             MissingError: there is no such object.
         """
-        with _translated(name), self._object(name).open("rb") as file:
+        self._patience.check()
+        with translated(name), self._object(name).open("rb") as file:
             aside = target.with_name(part_name())
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with aside.open("xb") as copy:
                     for block in iter(lambda: file.read(BLOCK), b""):
+                        self._patience.check()
                         copy.write(block)
                         if progress:
                             progress(len(block))
@@ -199,7 +226,8 @@ class DirectoryRemote(Remote):
     @override
     def forget(self, stored: Stored) -> bool:
         target = self._path(stored.name)
-        with _translated(stored.name):
+        self._patience.check()
+        with translated(stored.name):
             if self._version(target) != stored.version:
                 return False
             return self._unlink(target) is not None
@@ -208,7 +236,8 @@ class DirectoryRemote(Remote):
     def delete(self, names: Iterable[str]) -> Deleted:
         sizes = []
         for name in names:
-            with _translated(name):
+            self._patience.check()
+            with translated(name):
                 sizes.append(self._unlink(self._path(name)))
         return _total(sizes)
 
@@ -219,12 +248,13 @@ class DirectoryRemote(Remote):
         sizes = []
         failure: StorageError | None = None
         folder = self.root / prefix.rpartition("/")[0]
-        with _translated(prefix):
+        with translated(prefix):
             found = list(walk(self.root, prefix))
             empty = list(folders_below(self.root, prefix))
         for name, item in found:
             try:
-                with _translated(name):
+                self._patience.check()
+                with translated(name):
                     sizes.append(self._unlink(Path(item.path), prune=False))
             except StorageError as error:
                 failure = failure or error
@@ -237,17 +267,38 @@ class DirectoryRemote(Remote):
         return _total(sizes)
 
     @override
+    def prune(self, prefix: str) -> Deleted:
+        """Does nothing: a folder keeps one version, and what is half written shows in `left`."""
+        check_prefix(prefix)
+        return Deleted()
+
+    @override
     def left(self, prefix: str) -> Deleted:
         check_prefix(prefix)
-        with _translated(prefix):
+        self._patience.check()
+        with translated(prefix):
             found = [item.stat(follow_symlinks=False) for _, item in walk(self.root, prefix)]
         return _total(status.st_size for status in found)
+
+    def _copy(self, source: FileSource, target: BinaryIO, progress: Progress | None) -> str:
+        """Copies the source and gives back its SHA-1."""
+        digest = hashlib.sha1(usedforsecurity=False)
+        with source.open() as stream:
+            for block in iter(lambda: stream.read(BLOCK), b""):
+                assert block is not None
+                self._patience.check()
+                target.write(block)
+                digest.update(block)
+                if progress:
+                    progress(len(block))
+        source.check(digest.hexdigest())
+        return digest.hexdigest()
 
     def _path(self, name: str) -> Path:
         """Where the object lies; refuses names, and links on the way, that lead out of the root."""
         check_name(name)
         path = self.root / name
-        with _translated(name):
+        with translated(name):
             if not is_inside(self.root, path.parent):
                 raise StorageError(
                     f"{name} lies behind a link that leads out of {self.root}",
@@ -310,20 +361,6 @@ def _create(path: Path, *, make: bool) -> BinaryIO:
     return path.open("xb")
 
 
-def _copy(source: FileSource, target: BinaryIO, progress: Progress | None) -> str:
-    """Copies the source and gives back its SHA-1."""
-    digest = hashlib.sha1(usedforsecurity=False)
-    with source.open() as stream:
-        for block in iter(lambda: stream.read(BLOCK), b""):
-            assert block is not None
-            target.write(block)
-            digest.update(block)
-            if progress:
-                progress(len(block))
-    source.check(digest.hexdigest())
-    return digest.hexdigest()
-
-
 def _total(sizes: Iterable[int | None]) -> Deleted:
     there = [size for size in sizes if size is not None]
     return Deleted(len(there), sum(there))
@@ -331,19 +368,3 @@ def _total(sizes: Iterable[int | None]) -> Deleted:
 
 def _gone(name: str) -> MissingError:
     return MissingError(f"{name} is no longer there: it was removed or replaced meanwhile")
-
-
-@contextlib.contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """Raises an error of the operating system as the contract's."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise MissingError(f"there is no {name}") from error
-        message = f"{error.filename or name}: {error.strerror or error}"
-        if isinstance(error, PermissionError):
-            raise DeniedError(message, "look at the folder's permissions") from error
-        if error.errno in _UNREACHABLE:
-            raise UnreachableError(message, "look whether the file system is there") from error
-        raise StorageError(message) from error

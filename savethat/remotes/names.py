@@ -70,5 +70,10 @@ def check_b2_name(full: str) -> None:
         raise _unusable(full, f"B2 takes at most {_SEGMENT_BYTES} bytes between two slashes")
 
 
+def too_large(name: str, limit: int) -> StorageError:
+    """The error for an object of which no more than `limit` bytes are wanted."""
+    return StorageError(f"{name} has more than {limit} bytes", "it is not savethat's: remove it")
+
+
 def _unusable(name: str, why: str) -> StorageError:
     return StorageError(f"{name!r} cannot be stored under this name: {why}", "rename the file")

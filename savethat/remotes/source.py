@@ -6,12 +6,16 @@ import hashlib
 import io
 import os
 import stat
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 from savethat.errors import MissingError, StorageError
 
 BLOCK = 1024 * 1024
+# Linux before 6.13 has file times of a clock that ticks every 4 or 10 ms.
+_TICK_NS = 20_000_000
 
 
 class FileSource:
@@ -46,6 +50,8 @@ class FileSource:
             raise StorageError(f"{path} is not a regular file: it cannot be stored")
         self.size = status.st_size
         self.mtime_ns = status.st_mtime_ns
+        # Written so lately that another write may get the same time.
+        self._young = time.time_ns() - self.mtime_ns < _TICK_NS
 
     def __enter__(self) -> FileSource:
         return self
@@ -76,6 +82,26 @@ class FileSource:
             position += len(block)
         return digest.hexdigest()
 
+    def sha1s(self, sizes: Iterable[int]) -> tuple[str, list[str]]:
+        """SHA-1 of the `size` bytes and of each piece of them, reading once.
+
+        Args:
+            sizes: the pieces' sizes, `size` in all.
+        """
+        whole = hashlib.sha1(usedforsecurity=False)
+        pieces = []
+        position = 0
+        for size in sizes:
+            piece = hashlib.sha1(usedforsecurity=False)
+            end = position + size
+            while position < end:
+                block = self.read_at(position, min(BLOCK, end - position))
+                whole.update(block)
+                piece.update(block)
+                position += len(block)
+            pieces.append(piece.hexdigest())
+        return whole.hexdigest(), pieces
+
     def read(self) -> tuple[bytes, str]:
         """All `size` bytes and their SHA-1, for a file that fits into memory.
 
@@ -95,12 +121,14 @@ class FileSource:
     def check(self, sha1: str) -> None:
         """Makes sure that what was read, with this SHA-1, is what the file holds.
 
-        The file is read again only where its modification time says that it was written to.
+        The file is read again only where its modification time says that it was written to, or
+        may not say so.
 
         Raises:
             StorageError: it was cut short or rewritten meanwhile.
         """
-        if os.fstat(self._descriptor).st_mtime_ns != self.mtime_ns and self.sha1() != sha1:
+        written = os.fstat(self._descriptor).st_mtime_ns != self.mtime_ns
+        if (written or self._young) and self.sha1() != sha1:
             raise self._changed()
 
     def read_at(self, position: int, count: int) -> bytes:

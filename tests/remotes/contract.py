@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from savethat.errors import MissingError, StorageError
+from savethat.errors import MissingError, StorageError, UnreachableError
 from savethat.remotes.base import Deleted, Remote
 
 AWKWARD = (
@@ -249,6 +249,95 @@ class RemoteContract:
         with pytest.raises(StorageError, match="rewritten or cut short"):
             remote.put("model", path, progress=lambda _: os.truncate(path, 1000))
         assert remote.left("") == Deleted()
+
+    def test_what_was_appended_extends_what_is_there(self, remote: Remote, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        log.write_bytes(os.urandom(min(remote.extends_from, 10_000) + 1_000))
+        before = remote.put("log", log, info={"line": "1"})
+        with log.open("ab") as file:
+            file.write(b"appended")
+        after = remote.extend("log", log, before, info={"line": "2"})
+        assert remote.read("log") == log.read_bytes()
+        assert after.sha1 == hashlib.sha1(log.read_bytes()).hexdigest()
+        assert (after.name, after.size) == ("log", log.stat().st_size)
+        assert remote.left("") == Deleted(1, after.size)
+        (entry,) = remote.list()
+        assert entry.info is None or entry.info["line"] == "2"
+        assert remote.forget(after)
+
+    def test_what_is_extended_but_was_rewritten_is_stored_as_it_is(
+        self, remote: Remote, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "log"
+        log.write_bytes(os.urandom(10_000))
+        before = remote.put("log", log)
+        log.write_bytes(os.urandom(5_000))
+        after = remote.extend("log", log, before)
+        assert remote.read("log") == log.read_bytes()
+        assert remote.left("") == Deleted(1, after.size)
+
+    def test_what_was_removed_is_not_extended(self, remote: Remote, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        log.write_bytes(b"one")
+        before = remote.put("run/log", log)
+        remote.delete_prefix("run/")
+        with pytest.raises(MissingError, match="run/log"):
+            remote.extend("run/log", log, before)
+        assert remote.left("") == Deleted()
+
+    def test_pruning_leaves_what_is_listed(self, remote: Remote) -> None:
+        for name in ("run/a", "run/b", "other"):
+            remote.put(name, b"1")
+            remote.put(name, b"22")
+        pruned = remote.prune("run/")
+        assert remote.left("run/") == Deleted(2, 4)
+        assert remote.prune("run/") == Deleted()
+        assert [remote.read(name) for name in ("run/a", "run/b", "other")] == [b"22"] * 3
+        assert remote.prune("") in (pruned, Deleted(1, 1))
+
+    def test_nothing_is_done_once_the_time_is_over(self, remote: Remote, tmp_path: Path) -> None:
+        stored = remote.put("x", b"x")
+        (tmp_path / "file").write_bytes(b"y")
+        remote.hurry(time.monotonic() + 1000)
+        assert remote.read("x") == b"x"
+        remote.hurry(time.monotonic())
+        for call in (
+            remote.check,
+            lambda: list(remote.list()),
+            lambda: list(remote.folders()),
+            lambda: remote.put("y", b"y"),
+            lambda: remote.put("y", tmp_path / "file"),
+            lambda: remote.replace("x", b"y"),
+            lambda: remote.extend("x", tmp_path / "file", stored),
+            lambda: remote.read("x"),
+            lambda: remote.fetch("x", tmp_path / "target"),
+            lambda: remote.forget(stored),
+            lambda: remote.delete(["x"]),
+            lambda: remote.delete_prefix(""),
+            lambda: remote.left(""),
+        ):
+            with pytest.raises(UnreachableError, match="no time left"):
+                call()
+        remote.hurry(None)
+        assert remote.read("x") == b"x"
+        assert remote.left("") == Deleted(1, 1)
+
+    def test_a_transfer_ends_when_the_time_is_over(self, remote: Remote, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(os.urandom(5_000_000))
+        remote.put("x", source)
+
+        def hurry(_count: int) -> None:
+            remote.hurry(time.monotonic())
+
+        with pytest.raises(UnreachableError):
+            remote.fetch("x", tmp_path / "target", progress=hurry)
+        remote.hurry(None)
+        with pytest.raises(UnreachableError):
+            remote.put("y", source, progress=hurry)
+        remote.hurry(None)
+        assert self.names(remote) == ["x"]
+        assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
     def test_the_clock_is_the_servers(self, remote: Remote) -> None:
         remote.put("x", b"")

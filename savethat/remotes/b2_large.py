@@ -1,0 +1,229 @@
+"""Large files on B2: sent in parts, several at a time, or made of a version before and the rest.
+
+The SHA-1 of each part is known before it goes: B2 compares it with what arrives, and what B2 copies
+by itself is compared here. So what is joined in the end is the one state of the file whose SHA-1
+goes along as `large_file_sha1`, which B2 itself knows none of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, wait
+
+from b2sdk import v2
+from b2sdk.v2 import exception as b2
+
+from savethat.errors import MissingError, StorageError
+from savethat.remotes.b2_account import Account, Version
+from savethat.remotes.b2_errors import translated
+from savethat.remotes.b2_upload import (
+    CONTENT_TYPE,
+    INFO_ENTRIES,
+    Answer,
+    Body,
+    add_time,
+    ask,
+    check_sent,
+    sent,
+)
+from savethat.remotes.base import Progress, Stored
+from savethat.remotes.source import FileSource
+
+# B2's limit, and what it copies in one call well within its time.
+_MOST_PARTS = 10_000
+_COPIED = 1_000_000_000
+
+
+class CannotCopyError(Exception):
+    """The version before is not what was expected, or B2 does not copy it; a whole upload helps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    number: int
+    start: int
+    size: int
+    sha1: str
+    # The id of the version it is copied from, from the same position.
+    copied: str | None
+
+
+def upload_large(
+    account: Account,
+    name: str,
+    source: FileSource,
+    info: Mapping[str, str],
+    progress: Progress | None,
+    *,
+    previous: Stored | None = None,
+) -> Stored:
+    """Writes a new version of `name` (in full) in parts; on failure nothing of it is left.
+
+    Args:
+        account: where to.
+        name: in full.
+        source: a file beyond the size of one part.
+        info: goes along.
+        progress: told of bytes that go out, from several threads.
+        previous: a version that the file begins with, which B2 copies by itself; the same name.
+
+    Raises:
+        CannotCopyError: with `previous`: it does not begin with it, or B2 does not copy.
+        MissingError: `previous` is not there any more.
+    """
+    beginning = previous.size if previous else 0
+    part_size = max(account.part_size, source.size // (_MOST_PARTS // 2))
+    full, rest = divmod(source.size - beginning, part_size)
+    # The last may be of any size, no other less than B2's least.
+    sizes = [*_cut(beginning), *[part_size] * full, *[rest] * (rest > 0)]
+    sha1, part_sha1s = source.sha1s(sizes)
+    parts = []
+    start = 0
+    for number, (size, part_sha1) in enumerate(zip(sizes, part_sha1s, strict=True), 1):
+        copied = previous.version if previous and start < beginning else None
+        parts.append(_Part(number, start, size, part_sha1, copied))
+        start += size
+    try:
+        stored = _store(account, name, source, sha1, parts, _headers(info, source, sha1), progress)
+    except StorageError as error:
+        if source.failure:
+            raise source.failure from error
+        source.check(sha1)
+        raise
+    check_sent(account, source, stored)
+    return stored
+
+
+def _headers(info: Mapping[str, str], source: FileSource, sha1: str) -> dict[str, str]:
+    headers = dict(info)
+    add_time(headers, source)
+    if len(headers) < INFO_ENTRIES:
+        headers[v2.LARGE_FILE_SHA1] = sha1
+    return headers
+
+
+def _cut(size: int) -> list[int]:
+    """Cuts what is copied into pieces of about the same size."""
+    count = -(-size // _COPIED)
+    return [size * (i + 1) // count - size * i // count for i in range(count)]
+
+
+def _store(
+    account: Account,
+    name: str,
+    source: FileSource,
+    sha1: str,
+    parts: Sequence[_Part],
+    headers: dict[str, str],
+    progress: Progress | None,
+) -> Stored:
+    lost = account.session.lost
+    file_id: str | None = None
+    try:
+        with translated(account.store, name):
+            answer = account.api.start_large_file(account.bucket_id, name, CONTENT_TYPE, headers)
+            file_id = answer["fileId"]
+            if account.session.lost != lost:
+                account.doubts.add_upload(name, sha1)  # it may have been started twice
+        _send_parts(account, name, file_id, source, parts, progress)
+        with translated(account.store, name):
+            _finish(account, file_id, [part.sha1 for part in parts])
+    except BaseException:
+        cancelled = False
+        if file_id is not None:
+            with contextlib.suppress(StorageError):
+                cancelled = account.delete(Version(name, file_id, 0, "start"))
+        # One that cannot be cancelled may be finished: its answer was lost.
+        if not cancelled and (file_id is not None or account.session.lost != lost):
+            account.doubts.add_upload(name, sha1)
+        raise
+    finally:
+        if file_id is not None:
+            account.info.clear_large_file_upload_urls(file_id)
+    return Stored(name, source.size, sha1, file_id)
+
+
+def _send_parts(
+    account: Account,
+    name: str,
+    file_id: str,
+    source: FileSource,
+    parts: Iterable[_Part],
+    progress: Progress | None,
+) -> None:
+    """Brings all parts there.
+
+    Raises:
+        StorageError: the first error; what is under way is broken off.
+    """
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise StorageError(f"{name}: another part failed")
+
+    def bring(part: _Part) -> None:
+        check()
+        if part.copied is not None:
+            _copy(account, name, file_id, part)
+        else:
+            with translated(account.store, name):
+                _send(account, file_id, part, Body(source, part.start, part.size, progress, check))
+
+    futures = [account.parts.submit(bring, part) for part in parts]
+    try:
+        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+            future.result()
+    finally:
+        stop.set()
+        wait(futures)  # they read from the file, which is closed next
+
+
+def _send(account: Account, file_id: str, part: _Part, body: Body) -> None:
+    raw = account.api.raw_api
+
+    def send(url: str, token: str) -> Answer:
+        answer: Answer = raw.upload_part(url, token, part.number, part.size, part.sha1, body)
+        return answer
+
+    def take() -> tuple[str, str]:
+        kept: tuple[str, str] | tuple[None, None]
+        kept = account.info.take_large_file_upload_url(file_id)
+        return kept if kept[0] is not None else ask(account.api.get_upload_part_url(file_id))
+
+    def keep(url: str, token: str) -> None:
+        account.info.put_large_file_upload_url(file_id, url, token)
+
+    sent(account, take, send, keep)
+
+
+def _copy(account: Account, name: str, file_id: str, part: _Part) -> None:
+    end = part.start + part.size - 1
+    try:
+        with translated(account.store, name):
+            answer = account.api.copy_part(part.copied, file_id, part.number, (part.start, end))
+    except MissingError:
+        if account.doubts.may_have_deleted(part.copied or ""):
+            raise CannotCopyError from None
+        raise
+    except StorageError as error:
+        if isinstance(error.__cause__, b2.BadRequest | b2.CopySourceTooBig):
+            raise CannotCopyError from error
+        raise
+    if answer["contentSha1"] != part.sha1:
+        raise CannotCopyError
+
+
+def _finish(account: Account, file_id: str, sha1s: list[str]) -> None:
+    lost = account.session.lost
+    try:
+        account.api.finish_large_file(file_id, sha1s)
+    except b2.BadRequest:
+        # It was asked again after an answer was lost: the first time may have done it.
+        if account.session.lost == lost:
+            raise
+        if account.api.get_file_info_by_id(file_id).get("action") != "upload":
+            raise
