@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef
@@ -26,33 +27,65 @@ _SLACK = 86_400.0
 _LONG_AGO = 90 * 86_400.0
 # The name goes last: a job that is not ours may have any.
 _FIELDS = "JobID,State,ExitCode,Submit,NodeList,JobName"
-_JOB_ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,:-]+)(?:%\d+)?\]))?")
+_HEADER = "JobID|State|"
+# What sacct says for good of a cluster that keeps no accounts.
+# Source: slurm_errno.c and sacct.c, SLURM 20.02 to 25.05.
+_OFF = re.compile(r"accounting storage is disabled", re.IGNORECASE)
+_NUMBER = "[0-9]{1,12}"
+_RANGE = f"{_NUMBER}(?:-{_NUMBER}(?::{_NUMBER})?)?"
+_JOB_ID = re.compile(
+    rf"({_NUMBER})(?:_(?:({_NUMBER})|\[({_RANGE}(?:,{_RANGE})*)(?:%{_NUMBER})?\]))?"
+)
+# No launch has so many runs: see JSON_LIMIT.
+_MOST_TASKS = 200_000
 _KEPT = 5_000
 
 
-def look_up(refs: Sequence[JobRef], *, cluster: str, asked: float, max_age: float) -> list[Answer]:
-    """The accounting's word on each run, with one sacct for all; NoSuchJob where it has none.
+def look_up(refs: Sequence[JobRef], *, cluster: str, max_age: float) -> list[Answer]:
+    """The accounting's word on each run that squeue does not know, with one sacct for all.
+
+    Where sacct should answer and does not, nothing says that a run was never submitted.
 
     Args:
         refs: what squeue did not know.
         cluster: this machine's.
-        asked: when squeue was asked, seconds since the epoch.
         max_age: for how many seconds "no such job" is good. That a job is over is good for ever.
     """
     file = f"sacct-{cluster}-{os.getuid()}.json"
     known = _read(file)
+    at, generation = time.time(), shared.generation()
     tasks = [task_of(ref) for ref in refs]
     current = {
-        task: entry for task in tasks if (entry := known.get(_name(task))) and _good(entry, max_age)
+        task: entry
+        for task in tasks
+        if (entry := known.get(_name(task))) and _good(entry, generation, max_age)
     }
-    missing = [task for task in tasks if task not in current]
+    missing = {task for task in tasks if task not in current}
+    doubt = ""
     if missing and commands.installed("sacct"):
-        at = time.time()
-        names = {ref.job_name for ref, task in zip(refs, tasks, strict=True) if task in {*missing}}
-        found = _ask(names, asked)
-        current |= {task: _Entry(at, found.get(task)) for task in missing}
-        _write(file, {**known, **{_name(task): current[task] for task in missing}})
-    return [_answer(current[task].job if task in current else None) for task in tasks]
+        names = {ref.job_name for ref, task in zip(refs, tasks, strict=True) if task in missing}
+        try:
+            found = _ask(names)
+        except SchedulerError as error:
+            doubt = f"SLURM's accounting could not be asked: {error.message.rpartition('; ')[2]}"
+        else:
+            new = {task: _Entry(at, generation, found.get(task)) for task in missing}
+            current |= new
+            _write(file, {**known, **{_name(task): entry for task, entry in new.items()}})
+    return [
+        _answer(current[task].job) if task in current else _unaccounted(ref, doubt)
+        for ref, task in zip(refs, tasks, strict=True)
+    ]
+
+
+def _unaccounted(ref: JobRef, doubt: str) -> Answer:
+    """What squeue's silence alone means for a run."""
+    if not doubt:
+        return NoSuchJob()
+    # Only the run's own worker says its job's id: there was a job, and squeue has it no longer.
+    if ref.place.job_id:
+        return NoSuchJob(f"no trace of the job; {doubt}")
+    return NotAsked(doubt)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +104,13 @@ class _Row:
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """What sacct said of one task, and when; None: it knows no such job."""
+    """What sacct said of one task, when, and in which generation of answers.
+
+    No job: it knows none.
+    """
 
     at: float
+    generation: str
     job: _Row | None
 
 
@@ -95,21 +132,28 @@ def task_named(name: str, index: int | None) -> Task:
     return (name, None) if index is None else parse_job_name(name, index)
 
 
-def _ask(names: set[str], asked: float) -> dict[Task, _Row]:
-    command = ["sacct", "-n", "-P", "-X", "-u", str(os.getuid()), "-o", _FIELDS]
+def _ask(names: set[str]) -> dict[Task, _Row]:
+    """What sacct has of jobs with these names; nothing where the cluster keeps no accounts.
+
+    Raises:
+        SchedulerError: it could not be asked.
+    """
+    command = ["sacct", "-P", "-X", "-u", str(os.getuid()), "-o", _FIELDS]
     command += ["-S", _local_time(min(map(_launched, names)))]
     if len(names) <= _MOST_NAMES:
         command += ["--name", ",".join(sorted(names))]
     try:
         lines = commands.call(command).splitlines()
-    except SchedulerError:
-        # Accounting is optional; squeue has answered that there is no such job.
-        return {}
+    except SchedulerError as error:
+        if _OFF.search(error.message):
+            return {}
+        raise
+    # The header comes first even where there is no job.
+    if not any(line.startswith(_HEADER) for line in lines):
+        raise SchedulerError(f"sacct printed {' '.join(lines)[:80]!r} where jobs should be")
     found: dict[Task, _Row] = {}
     for line in lines:
         for task, row in _rows(line):
-            if _contradicts(row, asked):
-                continue
             # A name that occurs twice was submitted twice: the later one counts.
             if task not in found or found[task].submitted <= row.submitted:
                 found[task] = row
@@ -138,13 +182,7 @@ def _expand(ranges: str) -> Iterator[int]:
     for part in ranges.split(","):
         span, _, step = part.partition(":")
         first, _, last = span.partition("-")
-        yield from range(int(first), int(last or first) + 1, int(step or 1))
-
-
-def _contradicts(row: _Row, asked: float) -> bool:
-    """Whether accounting calls a job alive that the controller had already forgotten."""
-    job = row.job()
-    return isinstance(job, Job) and job.phase is not Phase.OVER and row.submitted < asked - 1
+        yield from range(int(first), min(int(last or first), _MOST_TASKS) + 1, int(step or 1) or 1)
 
 
 def _launched(launch: str) -> float:
@@ -161,13 +199,12 @@ def _name(task: Task) -> str:
     return task[0] if task[1] is None else f"{task[0]}[{task[1]}]"
 
 
-def _good(entry: _Entry, max_age: float) -> bool:
+def _good(entry: _Entry, generation: str, max_age: float) -> bool:
     if entry.job is not None:
         job = entry.job.job()
         return isinstance(job, Job) and job.phase is Phase.OVER
-    return entry.at >= shared.forgotten_at() and shared.is_current(
-        entry.at, now=time.time(), max_age=max_age
-    )
+    current = shared.is_current(entry.at, now=time.time(), max_age=max_age)
+    return current and entry.generation == generation
 
 
 def _read(file: str) -> dict[str, _Entry]:
@@ -175,19 +212,22 @@ def _read(file: str) -> dict[str, _Entry]:
     entries = {}
     for name, value in content.items() if isinstance(content, dict) else ():
         try:
-            at, row = value
-            entries[name] = _Entry(float(at), None if row is None else _Row(*row))
-        except (TypeError, ValueError):
+            at, generation, row = value
+            entries[name] = _Entry(float(at), generation, None if row is None else _kept_row(row))
+        except (TypeError, ValueError, OverflowError):
             continue
     return entries
 
 
+def _kept_row(row: list[Any]) -> _Row:
+    job_id, state, exit_code, submitted, host = row
+    return _Row(str(job_id), str(state), str(exit_code), float(submitted), str(host))
+
+
 def _write(file: str, entries: dict[str, _Entry]) -> None:
     latest = sorted(entries.items(), key=lambda item: item[1].at)[-_KEPT:]
-    shared.write(
-        file,
-        {
-            name: [entry.at, None if entry.job is None else list(dataclasses.astuple(entry.job))]
-            for name, entry in latest
-        },
-    )
+    content = {}
+    for name, entry in latest:
+        row = None if entry.job is None else dataclasses.astuple(entry.job)
+        content[name] = [entry.at, entry.generation, row]
+    shared.write(file, content)

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from savethat.config import KEY_VARIABLES
 from savethat.errors import SchedulerError
 from savethat.launchers.foreground import machine_id
 from savethat.launchers.slurm import shared
@@ -20,6 +21,8 @@ ASK_TIMEOUT = 10.0
 _DEFAULT_CONF = Path("/etc/slurm/slurm.conf")
 # A cluster's name hardly ever changes; without a slurm.conf to look at, it is asked for daily.
 _NAME_MAX_AGE = 86_400.0
+# A user's own defaults for these programs would hide some of their jobs, or ask them something.
+_DEFAULTS = ("SQUEUE_", "SACCT_", "SCANCEL_")
 # `sbatch: error: ` in front of SLURM's words.
 _PREFIX = re.compile(r"^\w+: (?:error: |fatal: )*")
 
@@ -35,8 +38,11 @@ def call(command: Sequence[str], *, timeout: float = ASK_TIMEOUT) -> str:
     Raises:
         SchedulerError: it is not on this machine, failed, or took longer than `timeout` seconds.
     """
+    # The bucket's key is none of their business.
+    hidden = (*_DEFAULTS, *KEY_VARIABLES)
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(hidden)}
     # Times as seconds since the epoch, and ranges of array tasks not cut after 64 characters.
-    environ = {**os.environ, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C"}
+    environ |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C"}
     program = command[0]
     try:
         done = subprocess.run(
@@ -112,7 +118,7 @@ def cluster_name(*, default: str | None = None) -> str:
     kept = shared.read(file, max_age=_NAME_MAX_AGE)
     if isinstance(kept, str) and kept:
         return kept
-    name = _setting("ClusterName")
+    name = setting("ClusterName")
     shared.write(file, name)
     return name
 
@@ -123,14 +129,20 @@ def max_array_size() -> int:
     Raises:
         SchedulerError: this machine has no SLURM, or it did not answer.
     """
-    size = _setting("MaxArraySize")
+    size = setting("MaxArraySize")
     if not size.isdecimal():
         raise SchedulerError(f"scontrol show config: MaxArraySize is {size}")
     return max(1, int(size))
 
 
-def _setting(name: str) -> str:
-    match = re.search(rf"^{name}\s*=\s*(\S+)", call(["scontrol", "show", "config"]), re.MULTILINE)
+def setting(name: str, *, timeout: float = ASK_TIMEOUT) -> str:
+    """The first word of a setting in SLURM's configuration, asked for now.
+
+    Raises:
+        SchedulerError: this machine has no SLURM, or it did not answer, or knows no such setting.
+    """
+    text = call(["scontrol", "show", "config"], timeout=timeout)
+    match = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
     if match is None:
         raise SchedulerError(f"scontrol show config names no {name}")
     return match[1]

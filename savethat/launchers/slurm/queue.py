@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.launchers.foreground import login_name
 from savethat.launchers.slurm import accounting, commands, shared
-from savethat.launchers.slurm.accounting import Task, task_named, task_of
+from savethat.launchers.slurm.accounting import Task, task_of
 from savethat.launchers.slurm.arrays import ranges
-from savethat.launchers.slurm.states import read_state
+from savethat.launchers.slurm.squeue import Row, Said, squeue
 from savethat.run.key import parse_key
+from savethat.run.layout import parse_job_name
 from savethat.run.record import SLURM, Place
 from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
-# Job id (with the array index, by `-r`), state, reason, host, name. The name goes last, because a
-# job that is not ours may have any. `-o` and not `-O`, which cuts fields.
-_SQUEUE = ["squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%T|%B|%r|%j"]
-_JOB_ID = re.compile(r"\d+(?:_(\d+))?")
 # A launch's id carries its time; its job comes to SLURM a little later.
 _SUBMISSION = 60.0
+_TOO_EARLY = "squeue was asked before the job was submitted"
 NO_SLURM = "no SLURM on this machine"
 # One job may be cancelled by its id, and a million of them would not fit a command line.
 _IDS_A_CALL = 1_000
@@ -47,13 +42,13 @@ class Slurm(Scheduler):
             return _Unanswered(NO_SLURM)
         try:
             cluster = commands.cluster_name()
-            at, rows = _squeue(cluster, began, max_age)
+            said = squeue(cluster, began, max_age)
         except SchedulerError as error:
             return _Unanswered(
                 f"SLURM could not be asked: {error.message}",
                 warning=f"SLURM could not be asked: {error.message}",
             )
-        return _Queue(cluster, at, rows, max_age)
+        return _Queue(cluster, said, max_age)
 
     def cancel(self, refs: Sequence[JobRef]) -> Sequence[JobRef]:
         """Ends these jobs, pending or running, with one scancel; those that are over are left.
@@ -67,6 +62,9 @@ class Slurm(Scheduler):
         """
         snapshot = self._now("cancel", refs)
         rows = {ref: snapshot.row(ref) for ref in refs}
+        jobless = self._without_job(
+            "cancel", snapshot, [ref for ref, row in rows.items() if not row]
+        )
         pending = [ref for ref, row in rows.items() if row and row.pending]
         targets = _ranges(row.job_id for row in rows.values() if row and row.alive)
         try:
@@ -74,8 +72,7 @@ class Slurm(Scheduler):
                 commands.call(["scancel", *targets[start : start + _IDS_A_CALL]])
         finally:
             shared.forget_answers()
-        never = self._never_began(pending) if pending else []
-        return never + self._without_job(snapshot, [ref for ref, row in rows.items() if not row])
+        return [*(self._never_began(pending) if pending else []), *jobless]
 
     def _never_began(self, refs: Sequence[JobRef]) -> list[JobRef]:
         """Those of these cancelled jobs, pending until then, that did not begin meanwhile.
@@ -99,12 +96,22 @@ class Slurm(Scheduler):
         snapshot = self._now("submit", refs)
         rows = [(ref, snapshot.row(ref)) for ref in refs]
         alive = {row.job_id.partition("_")[0] for _, row in rows if row and row.alive}
-        return self._without_job(snapshot, [ref for ref, row in rows if not row]), sorted(alive)
+        jobless = self._without_job("submit", snapshot, [ref for ref, row in rows if not row])
+        return jobless, sorted(alive)
 
-    def _without_job(self, snapshot: _Queue, refs: Sequence[JobRef]) -> list[JobRef]:
-        """Those that the accounting does not know either."""
-        words = snapshot.accounted(refs, max_age=0)
-        return [ref for ref, word in zip(refs, words, strict=True) if isinstance(word, NoSuchJob)]
+    def _without_job(self, what: str, snapshot: _Queue, refs: Sequence[JobRef]) -> list[JobRef]:
+        """Those that the accounting does not know either: nobody submits them meanwhile.
+
+        Raises:
+            SchedulerError: that could not be told of one of them.
+        """
+        words = dict(zip(refs, snapshot.accounted(refs, max_age=0), strict=True))
+        for ref, word in words.items():
+            if isinstance(word, NotAsked):
+                raise SchedulerError(
+                    f"cannot {what} {_names([ref])}: {word.why}", "try again when sacct answers"
+                )
+        return [ref for ref, word in words.items() if isinstance(word, NoSuchJob)]
 
     def _now(self, what: str, refs: Sequence[JobRef]) -> _Queue:
         snapshot = self.ask(max_age=0)
@@ -122,48 +129,6 @@ class Slurm(Scheduler):
         return snapshot
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    """A job, or one task of an array, as squeue has it."""
-
-    job_id: str
-    state: str
-    host: str
-    reason: str
-    name: str
-
-    @classmethod
-    def parse(cls, line: str) -> _Row | None:
-        fields = line.split("|", 4)
-        if len(fields) < 5 or _JOB_ID.fullmatch(fields[0]) is None:
-            return None
-        return cls(*fields)
-
-    @property
-    def task(self) -> Task:
-        index = self.job_id.partition("_")[2]
-        return task_named(self.name, int(index) if index else None)
-
-    @property
-    def alive(self) -> bool:
-        answer = self.answer()
-        return not isinstance(answer, Job) or answer.phase is not Phase.OVER
-
-    @property
-    def pending(self) -> bool:
-        answer = self.answer()
-        return isinstance(answer, Job) and answer.phase is Phase.PENDING
-
-    @property
-    def never_began(self) -> bool:
-        """Whether it was cancelled before it had a node: SLURM names none then."""
-        answer = self.answer()
-        return isinstance(answer, Job) and answer.cancelled and not answer.host
-
-    def answer(self) -> Job | NotAsked:
-        return read_state(self.state, reason=self.reason, job_id=self.job_id, host=self.host)
-
-
 class _Unanswered(Snapshot):
     """SLURM was not asked, or gave no answer."""
 
@@ -178,47 +143,63 @@ class _Unanswered(Snapshot):
 class _Queue(Snapshot):
     """What squeue said."""
 
-    def __init__(self, cluster: str, at: float, rows: Iterable[_Row], max_age: float) -> None:
+    def __init__(self, cluster: str, said: Said, max_age: float) -> None:
         self._cluster = cluster
-        self._at = at
+        self._said = said
         self._max_age = max_age
         self._user = login_name()
-        self._by_task: dict[Task, _Row] = {}
-        self._by_id: dict[str, _Row] = {}
-        for row in rows:
-            self._by_id[row.job_id] = row
+        self._by_task: dict[Task, Row] = {}
+        self._by_id = {row.job_id: row for row in said.rows}
+        for row in said.rows:
             other = self._by_task.get(row.task)
             # A name that occurs twice was submitted twice: one that lives counts, then the later.
             if other is None or _rank(row) > _rank(other):
                 self._by_task[row.task] = row
 
     def answers(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Answer]:
-        """The word of squeue; for runs it does not know, the accounting's, asked once."""
+        """The word of squeue; where it knows no job, or no more of its end, the accounting's."""
         found: dict[JobRef, Answer] = {}
         unknown: list[JobRef] = []
+        vague: list[JobRef] = []
         for ref in refs:
             row = self.row(ref)
             if why := self.out_of_reach(ref.place):
                 found[ref] = NotAsked(why)
             elif row is not None:
                 found[ref] = row.answer()
-            elif self._older_than(ref):
-                found[ref] = NotAsked("squeue was asked before the job was submitted")
+                if row.is_vague:
+                    vague.append(ref)
             else:
                 unknown.append(ref)
-        found.update(zip(unknown, self.accounted(unknown, max_age=self._max_age), strict=True))
+        words = self.accounted([*unknown, *vague], max_age=self._max_age)
+        changed = shared.generation() != self._said.generation
+        for ref, word in zip([*unknown, *vague], words, strict=True):
+            if ref not in found:
+                found[ref] = self._beside_silence(ref, word, changed=changed)
+            elif isinstance(word, Job) and word.phase is Phase.OVER:
+                found[ref] = word
         return found
 
     def accounted(self, refs: Sequence[JobRef], *, max_age: float) -> list[Answer]:
         """The accounting's word on runs that squeue does not know, asked once."""
         if not refs:
             return []
-        return accounting.look_up(refs, cluster=self._cluster, asked=self._at, max_age=max_age)
+        words = accounting.look_up(refs, cluster=self._cluster, max_age=max_age)
+        return [self._renamed(ref) or word for ref, word in zip(refs, words, strict=True)]
 
-    def row(self, ref: JobRef) -> _Row | None:
-        """The job of a run: by its name, or by its id where it has been renamed."""
-        row = self._by_task.get(task_of(ref))
-        return row or (self._by_id.get(ref.place.job_id) if ref.place.job_id else None)
+    def row(self, ref: JobRef) -> Row | None:
+        """The job of a run, by its name. Not by its id: SLURM uses that again."""
+        return self._by_task.get(task_of(ref))
+
+    def _renamed(self, ref: JobRef) -> NotAsked | None:
+        """Doubt, where a job with the run's id lives under a name that is no run's.
+
+        Someone has renamed it, or it is another job by now.
+        """
+        row = self._by_id.get(ref.place.job_id)
+        if row is None or not row.alive or _is_a_launch(row.name):
+            return None
+        return NotAsked(f"SLURM has a job {row.job_id} under the name {row.name}")
 
     def out_of_reach(self, place: Place) -> str:
         """Why this user's squeue on this cluster does not know a job; empty where it does."""
@@ -230,62 +211,47 @@ class _Queue(Snapshot):
             return f"it is a job of {place.user}"
         return ""
 
-    def _older_than(self, ref: JobRef) -> bool:
+    def _beside_silence(self, ref: JobRef, word: Answer, *, changed: bool) -> Answer:
+        """The accounting's word on a run, beside what it means that squeue does not know the job.
+
+        Args:
+            ref: the run.
+            word: what the accounting said, after squeue.
+            changed: whether something was submitted or cancelled since squeue was asked.
+        """
+        over = isinstance(word, Job) and word.phase is Phase.OVER
+        if over or isinstance(word, NotAsked):
+            return word
+        if changed or self._precedes(ref):
+            return word if isinstance(word, Job) else NotAsked(_TOO_EARLY)
+        if isinstance(word, Job):
+            # The controller has forgotten it; the accounting has missed its end.
+            return dataclasses.replace(
+                word, phase=Phase.OVER, reason="the job ended without a word"
+            )
+        return word
+
+    def _precedes(self, ref: JobRef) -> bool:
+        """Whether squeue may have been asked before the job was submitted.
+
+        By the clock of the machine that launched it; one that is ahead of this machine's clock
+        tells nothing.
+        """
         parts = parse_key(ref.launch.partition(".")[0])
-        return parts is not None and self._at < parts.time.timestamp() + _SUBMISSION
+        if parts is None:
+            return False
+        launched = parts.time.timestamp()
+        return self._said.at - _SUBMISSION < launched <= time.time() + shared.CLOCK_SKEW
 
 
-def _rank(row: _Row) -> tuple[bool, int]:
+def _rank(row: Row) -> tuple[bool, int]:
     return row.alive, int(row.job_id.partition("_")[0])
 
 
-def _squeue(cluster: str, began: float, max_age: float) -> tuple[float, list[_Row]]:
-    """When squeue was asked, and what it said: by this process, or by another one of the user.
-
-    Raises:
-        SchedulerError: squeue failed, here or in a process that was waited for.
-    """
-    file = f"squeue-{cluster}-{os.getuid()}.json"
-    kept = _kept(file, began, max_age)
-    if kept is not None:
-        return kept
-    with shared.lock(file):
-        # Others may have asked while this process waited for its turn.
-        kept = _kept(file, began, max_age)
-        if kept is not None:
-            return kept
-        at = time.time()
-        try:
-            output = commands.call(_SQUEUE)
-        except SchedulerError as error:
-            shared.write(file, {"failed": time.time(), "why": [error.message, error.hint]})
-            raise
-        rows = [row for line in output.splitlines() if (row := _Row.parse(line))]
-        shared.write(file, {"at": at, "rows": [dataclasses.astuple(row) for row in rows]})
-        return at, rows
-
-
-def _kept(file: str, began: float, max_age: float) -> tuple[float, list[_Row]] | None:
-    """Another process's answer, where it is good enough.
-
-    Raises:
-        SchedulerError: another process's question failed while this one waited.
-    """
-    content: Any = shared.read(file)
-    if not isinstance(content, dict):
-        return None
-    try:
-        if "failed" in content:
-            # Those who waited for the failed question do not each wait for another one.
-            if content["failed"] >= began:
-                raise SchedulerError(*content["why"])
-            return None
-        at = float(content["at"])
-        rows = [_Row(*row) for row in content["rows"]]
-    except (KeyError, TypeError, ValueError):
-        return None
-    current = shared.is_current(at, now=began, max_age=max_age)
-    return (at, rows) if current and at > shared.forgotten_at() else None
+def _is_a_launch(name: str) -> bool:
+    """Whether a job is called as savethat calls its own."""
+    launch, _ = parse_job_name(name, 0)
+    return parse_key(launch.partition(".")[0]) is not None
 
 
 def _ranges(job_ids: Iterable[str]) -> list[str]:

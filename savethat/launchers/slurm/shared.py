@@ -1,5 +1,9 @@
 """Answers of SLURM that the user's processes share: files in the user's cache folder.
 
+Machines that share the folder may have clocks hours apart. So whether something was submitted since
+an answer is told by a token that every submission renews, and ages are taken only where writer and
+reader seem to have the same time.
+
 A cache that cannot be read or written costs time only: nothing here raises.
 """
 
@@ -14,37 +18,29 @@ from typing import Any
 from savethat import cache
 from savethat.cache import folder, write
 
-__all__ = ["forget_answers", "forgotten_at", "is_current", "lock", "read", "write"]
+__all__ = ["CLOCK_SKEW", "forget_answers", "generation", "is_current", "lock", "read", "write"]
 
-_FORGOTTEN = "slurm-forgotten"
+_GENERATION = "slurm-generation.json"
 # Longer than one question may take.
 _LOCK_TIMEOUT = 15.0
 # Login nodes that share a home folder have clocks that differ a little.
-_CLOCK_SKEW = 5.0
+CLOCK_SKEW = 5.0
 
 
 def forget_answers() -> None:
     """From now on, what SLURM said before is not used any more; call it after a submission."""
-    path = folder() / _FORGOTTEN
-    now = time.time()
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        # Explicitly: the file server's clock may differ from this machine's.
-        os.utime(path, (now, now))
+    write(_GENERATION, os.urandom(8).hex())
 
 
-def forgotten_at() -> float:
-    """When answers were forgotten last, in seconds since the epoch; 0 where they never were."""
-    try:
-        return (folder() / _FORGOTTEN).stat().st_mtime
-    except OSError:
-        return 0.0
+def generation() -> str:
+    """Names the time since answers were forgotten last; empty where they never were."""
+    value = read(_GENERATION)
+    return value if isinstance(value, str) else ""
 
 
 def is_current(at: float, *, now: float, max_age: float) -> bool:
     """Whether what was learned `at` some time is still good `now`."""
-    return now - max_age <= at <= now + _CLOCK_SKEW
+    return now - max_age <= at <= now + CLOCK_SKEW
 
 
 def read(name: str, *, max_age: float = float("inf")) -> Any:

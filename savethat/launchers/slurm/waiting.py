@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from savethat.untrusted import read_json
+
 _FILE = "waiting.json"
 
 
@@ -37,9 +39,9 @@ def write_waiting(folder: Path, waiting: Waiting | None) -> None:
 def read_waiting(folder: Path) -> Waiting | None:
     """What waits; None where nothing does, or where that cannot be read."""
     try:
-        data = json.loads((folder / _FILE).read_bytes())
+        data = read_json((folder / _FILE).read_bytes())
         return Waiting(tuple(map(int, data["positions"])), str(data["why"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
