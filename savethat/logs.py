@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+# Where a node adds a sink of its own, loguru would print the values of variables into tracebacks,
+# the bucket's key among them. It reads this when it is imported; a user may still ask for them.
+os.environ.setdefault("LOGURU_DIAGNOSE", "NO")
 
 from loguru import logger
 
@@ -96,8 +101,8 @@ def add_sink(write: Callable[[Line], None]) -> int:
             )
         )
 
-    # diagnose=True would print the values of local variables, keys among them, into a log that
-    # is uploaded. The format keeps loguru from adding the traceback that is added above.
+    # No values of variables, whatever the default is: this log is uploaded. The format keeps loguru
+    # from adding the traceback that is added above.
     return logger.add(
         sink, level="DEBUG", format=_plain, diagnose=False, backtrace=False, catch=True
     )

@@ -23,6 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from savethat.config import KEY_VARIABLES
 from savethat.provenance.checkout import describe_checkout
 from savethat.provenance.machine import cpu, gpus, loaded_modules, operating_system
 from savethat.provenance.packages import packages
@@ -34,13 +35,6 @@ if TYPE_CHECKING:
     from reproducible import Context
 
 _T = TypeVar("_T")
-
-_SECRET_VARIABLES = (
-    "B2_APPLICATION_KEY_ID",
-    "B2_APPLICATION_KEY",
-    "SAVETHAT_B2_KEY_ID",
-    "SAVETHAT_B2_KEY",
-)
 
 
 def collect(
@@ -115,7 +109,7 @@ def collect(
         "git": _attempt("git", lambda: describe_checkout(root, context, problems), problems),
         "problems": problems,
     }
-    inherited = [os.environ.get(name, "") for name in _SECRET_VARIABLES]
+    inherited = [os.environ.get(name, "") for name in KEY_VARIABLES]
     return redacted(record, (*secrets, *inherited))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-REDACTED = "[redacted]"
+from savethat.untrusted import REDACTED
 
 _NAME = r"b2[_-](?:application[_-])?key(?:[_-]id)?"
 _VALUE = (
