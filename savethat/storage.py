@@ -18,6 +18,7 @@ from savethat.inputs import Inputs
 from savethat.remotes import open_remote
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
+from savethat.remotes.pieces import find, whole
 from savethat.remotes.progress import progress_bar
 from savethat.remotes.transfer import Bar, fetch_file, fetch_tree, upload_file, upload_tree
 from savethat.run.layout import HIDDEN
@@ -157,7 +158,7 @@ class Storage:
         # Asked before the lock, which is a file: a key that is misspelt is to leave none.
         prefix, entries = "", self._exactly(name)
         if not entries:
-            prefix, entries = f"{name}/", [*self.remote.list(f"{name}/")]
+            prefix, entries = f"{name}/", whole(self.remote.list(f"{name}/"))
         if not entries:
             raise self._missing(name, self.remote.url, self._near_remote(name))
         with self._locked(name):
@@ -272,7 +273,8 @@ class Storage:
 
     def _exactly(self, name: str) -> list[Entry]:
         """The object of that name, if there is one."""
-        return [entry for entry in self.remote.list(name, stop=f"{name} ") if entry.name == name]
+        entry = find(self.remote, name)
+        return [] if entry is None else [entry]
 
     def _missing(self, name: str, place: Path | str, near: Iterable[str]) -> MissingError:
         parent, _, last = name.rpartition("/")

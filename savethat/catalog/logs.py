@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from pathlib import Path
 
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
 from savethat.errors import MissingError
 from savethat.launchers.output import job_output
+from savethat.remotes import pieces
 from savethat.run.layout import LOG_FILE, launch_folder, live_log
 
 
@@ -23,7 +26,7 @@ class Log:
         self._catalog = catalog
         self._row = row
         self._read = 0
-        self._stored = 0
+        self._shown = hashlib.sha1(usedforsecurity=False)
 
     def look(self, row: Row) -> None:
         """Goes on with what is known of the run by now."""
@@ -43,6 +46,7 @@ class Log:
         path = self._local()
         content = self._tail(path) if path is not None else self._fetched()
         self._read += len(content)
+        self._shown.update(content)
         return content
 
     def batch_output(self) -> bytes:
@@ -65,7 +69,7 @@ class Log:
         on_this_machine = self._row.place.scheduler != "slurm"
         if kept.is_file() and (on_this_machine or self._catalog.remote is self._catalog.home):
             return kept
-        return kept if kept.is_file() and self._row.synced is False else None
+        return kept if kept.is_file() and self._row.at_home else None
 
     def _tail(self, path: Path) -> bytes:
         try:
@@ -77,13 +81,18 @@ class Log:
 
     def _fetched(self) -> bytes:
         name = f"{self._row.key}/{LOG_FILE}"
-        entry = next(
-            (e for e in self._catalog.remote.list(name, stop=f"{name} ") if e.name == name), None
-        )
-        # Fetched only when it has grown: it is a whole download.
+        remote = self._catalog.remote
+        entry = pieces.find(remote, name)
         if entry is None or entry.size <= self._read:
             return b""
-        try:
-            return self._catalog.remote.read(name)[self._read :]
-        except MissingError:
-            return b""
+        with contextlib.suppress(MissingError):  # it is written anew: the next look sees it
+            # What was added since the last look, where that is all in pieces: it is checked to go
+            # on from what was shown.
+            if isinstance(entry, pieces.Grown) and entry.pieces[0].offset <= self._read:
+                new = pieces.tail(remote, entry, self._read)
+                digest = self._shown.copy()
+                digest.update(new)
+                if digest.hexdigest() == entry.sha1:
+                    return new
+            return pieces.read(remote, name)[self._read :]
+        return b""

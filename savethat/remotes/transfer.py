@@ -10,17 +10,16 @@ from typing import TypeVar
 
 from savethat.errors import StorageError, UnreachableError
 from savethat.logs import logger
+from savethat.remotes import pieces
 from savethat.remotes.base import Entry, Progress, Remote
 from savethat.remotes.names import check_name
 from savethat.remotes.progress import progress_bar
 from savethat.remotes.source import FileSource
-from savethat.remotes.walk import storable
+from savethat.remotes.walk import is_inside
 
 _WORKERS = 10
-# As b2sdk and rclone store a file's modification time, in milliseconds.
-_MTIME_INFO = "src_last_modified_millis"
 # Seconds: the header has no more digits.
-_SAME_TIME = 0.002
+SAME_TIME = 0.002
 
 # Shows how far a transfer of so many bytes is.
 Bar = Callable[[str, int], AbstractContextManager[Progress]]
@@ -54,8 +53,8 @@ def for_each(work: Callable[[T], None], items: Iterable[T]) -> None:
 def upload_tree(remote: Remote, folder: Path, name: str, *, bar: Bar = progress_bar) -> int:
     """Stores the files below a folder as `name`/...; those that are there already are not sent.
 
-    Nothing on the remote is removed but older versions of what is sent. What cannot be stored is
-    left out with a warning: see `savethat.remotes.walk.storable`.
+    Nothing on the remote is removed but older versions of what is sent, and pieces that continued
+    them. What cannot be stored is left out with a warning: see `savethat.remotes.walk.storable`.
 
     Args:
         remote: where to.
@@ -69,7 +68,7 @@ def upload_tree(remote: Remote, folder: Path, name: str, *, bar: Bar = progress_
     Raises:
         StorageError: the first thing that went wrong, after all other files were sent.
     """
-    files, left_out = storable(folder)
+    files, left_out = pieces.sendable(folder)
     for item, why in left_out:
         logger.warning("{}/{} is not stored: {}", folder, item, why)
     there = {entry.name: entry for entry in remote.list(f"{name}/")}
@@ -80,6 +79,8 @@ def upload_tree(remote: Remote, folder: Path, name: str, *, bar: Bar = progress_
             upload_file(remote, file[1], f"{name}/{file[0]}", there, progress)
 
         for_each(send, files)
+    sent = {f"{name}/{item}" for item, _ in files}
+    remote.delete([entry for entry in there if pieces.file_of(entry) in sent])
     return len(files)
 
 
@@ -112,7 +113,7 @@ def download_tree(
     select: Callable[[str], bool] | None = None,
     bar: Bar = progress_bar,
 ) -> list[Entry]:
-    """Brings the objects below `prefix` into a folder: lists them and calls `fetch_tree`.
+    """Brings the files below `prefix` into a folder: lists them and calls `fetch_tree`.
 
     Args:
         remote: where from.
@@ -122,9 +123,9 @@ def download_tree(
         bar: shows how far it is.
 
     Returns:
-        The objects that are in the folder now.
+        The files that are in the folder now.
     """
-    found = remote.list(prefix)
+    found = pieces.whole(remote.list(prefix))
     entries = [entry for entry in found if not select or select(entry.name[len(prefix) :])]
     fetch_tree(remote, entries, prefix, target, bar=bar)
     return entries
@@ -138,9 +139,9 @@ def fetch_tree(
     *,
     bar: Bar = progress_bar,
 ) -> None:
-    """Brings listed objects below `prefix` into a folder; what is there already is not fetched.
+    """Brings listed files below `prefix` into a folder; what is there already is not fetched.
 
-    Nothing in the folder is removed.
+    Nothing in the folder is removed. Of a listing of objects, `pieces.whole` makes one of files.
 
     Raises:
         StorageError: the first thing that went wrong, after all other files were fetched; also
@@ -149,19 +150,26 @@ def fetch_tree(
     with bar(f"download {prefix.rstrip('/')}", sum(entry.size for entry in entries)) as progress:
 
         def fetch(entry: Entry) -> None:
-            # The bucket is not ours alone: a name such as ../x must not leave the folder.
-            check_name(entry.name[len(prefix) :])
-            fetch_file(remote, entry, target / entry.name[len(prefix) :], progress)
+            # The bucket is not ours alone: neither a name such as ../x nor a link that a node made
+            # in the folder must lead out of it.
+            name = entry.name[len(prefix) :]
+            check_name(name)
+            if not is_inside(target, (target / name).parent):
+                raise StorageError(
+                    f"{name} lies behind a link that leads out of {target}",
+                    "replace the link by a folder",
+                )
+            fetch_file(remote, entry, target / name, progress)
 
         for_each(fetch, entries)
 
 
 def fetch_file(remote: Remote, entry: Entry, target: Path, progress: Progress) -> None:
-    """Brings one object to a local file unless it is there already."""
+    """Brings one file to a local one unless it is there already."""
     if is_same(entry, target):
         progress(entry.size)
     else:
-        remote.fetch(entry.name, target, progress=progress)
+        pieces.fetch(remote, entry, target, progress=progress)
 
 
 def is_same(entry: Entry, path: Path) -> bool:
@@ -175,11 +183,7 @@ def is_same(entry: Entry, path: Path) -> bool:
         return False
     if not path.is_file() or status.st_size != entry.size:
         return False
-    try:
-        modified = int((entry.info or {})[_MTIME_INFO]) / 1000
-    except (KeyError, ValueError):  # other clients write what they like
-        modified = entry.modified
-    if abs(status.st_mtime - modified) < _SAME_TIME:
+    if abs(status.st_mtime - pieces.modified(entry)) < SAME_TIME:
         return True
     with FileSource(path) as file:
         return entry.sha1 is not None and file.sha1() == entry.sha1
