@@ -157,6 +157,11 @@ def notify_ending(node: Node[Any, Any]) -> None:
     node.checkpoint()
 
 
+def told_to_stop(node: Node[Any, Any]) -> bool:
+    """Whether a running node has been told that its attempt is about to be ended."""
+    return node._around().should_stop
+
+
 def resumes(cls: type[Node[Any, Any]]) -> bool:
     """Whether later attempts of this node start with the files of the one before."""
     return cls.resumable or cls.checkpoint is not Node.checkpoint

@@ -21,7 +21,7 @@ from savethat.remotes.directory import DirectoryRemote
 from savethat.worker.carry import CarryOut
 from savethat.worker.errand import Ending
 from savethat.worker.journal import Journal
-from savethat.worker.process import Said, read_ending
+from savethat.worker.process import OUT_OF_MEMORY, Said, read_ending
 from savethat.worker.result import save_result, scalars
 
 KEY = "FitOLS_2026-11-23T08-05-52_k3x9w2pq"
@@ -152,27 +152,49 @@ def test_a_result_that_cannot_be_pickled_leaves_no_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "by", "out_of_time", "ending"),
+    ("code", "said", "by", "told", "ending"),
     [
-        (0, Said(result={"x": 1}), None, False, Ending("completed", "", {"x": 1})),
-        (-11, Said(result={}), None, False, Ending("completed")),
-        (0, Said(result={}), signal.SIGTERM, True, Ending("completed")),
-        (1, Said(error="ValueError: x"), None, False, Ending("failed", "ValueError: x")),
-        (1, Said(), signal.SIGINT, False, Ending("cancelled", "interrupted (Ctrl-C)")),
-        (-9, Said(), signal.SIGTERM, False, Ending("cancelled", "terminated (SIGTERM)")),
-        (-9, Said(), signal.SIGTERM, True, Ending("failed", "timeout")),
-        (-9, Said(), None, True, Ending("failed", "killed by SIGKILL")),
-        (-11, Said(), None, False, Ending("failed", "killed by SIGSEGV")),
-        (3, Said(), None, False, Ending("failed", "exit code 3")),
-        (0, Said(), None, False, Ending("failed", "exit code 0")),
+        (0, Said(result={"x": 1}), None, "", Ending("completed", "", {"x": 1})),
+        (-11, Said(result={}), None, "", Ending("completed")),
+        (0, Said(result={}), signal.SIGTERM, "timeout", Ending("completed")),
+        (1, Said(error="ValueError: x"), None, "timeout", Ending("failed", "ValueError: x")),
+        (1, Said(), signal.SIGINT, "", Ending("cancelled", "interrupted (Ctrl-C)")),
+        (-9, Said(), signal.SIGTERM, "", Ending("cancelled", "terminated (SIGTERM)")),
+        (-9, Said(), signal.SIGTERM, "timeout", Ending("failed", "timeout")),
+        (-9, Said(), signal.SIGTERM, "preempted", Ending("failed", "preempted")),
+        (-9, Said(), signal.SIGTERM, "cancelled", Ending("cancelled", "cancelled")),
+        # A node that leaves when its end has been announced, ahead of the signal.
+        (0, Said(stopped="exit code 0"), None, "timeout", Ending("failed", "timeout")),
+        (0, Said(stopped="exit code 0"), None, "", Ending("failed", "exit code 0")),
+        (-9, Said(), None, "timeout", Ending("failed", "killed by SIGKILL")),
+        (-11, Said(), None, "", Ending("failed", "killed by SIGSEGV")),
+        (3, Said(), None, "", Ending("failed", "exit code 3")),
+        (0, Said(), None, "", Ending("failed", "exit code 0")),
     ],
 )
 def test_why_a_child_ended(
-    code: int, said: Said, by: signal.Signals | None, out_of_time: bool, ending: Ending
+    code: int, said: Said, by: signal.Signals | None, told: str, ending: Ending
 ) -> None:
-    assert read_ending(code, said, by, out_of_time=out_of_time) == ending
+    assert read_ending(code, said, by, told=told) == ending
+
+
+def test_a_child_that_was_killed_is_told_with_its_memory() -> None:
+    killed = read_ending(-9, Said(), None, memory="14.9 GB resident of 16.0 GB asked")
+    assert killed.reason == "killed by SIGKILL, 14.9 GB resident of 16.0 GB asked"
+    assert read_ending(-9, Said(), None, memory=OUT_OF_MEMORY).reason == "out of memory"
+    assert read_ending(-11, Said(), None, memory=OUT_OF_MEMORY).reason == "killed by SIGSEGV"
 
 
 def test_long_texts_and_endless_results_are_not_shown() -> None:
     assert scalars({"text": "x" * 1000, "short": "x"}) == {"short": "x"}
     assert len(scalars({str(number): number for number in range(1000)})) == 100
+
+
+def test_no_line_of_the_log_has_the_key_in_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, secret="K0012345")
+    journal.stream("stdout", b"key=K0012345!\n")
+    journal.close()
+    for name in ("output.log", "output.jsonl"):
+        text = (tmp_path / name).read_text()
+        assert "K0012345" not in text
+        assert "key=[redacted]!" in text

@@ -7,22 +7,23 @@ outcome go through the second, a JSON object a line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
-from types import FrameType
+from pathlib import Path
 from typing import IO, Any
 
 from savethat import node as nodes
-from savethat.logs import Line, logger, now_line, only_sink, traceback_text
+from savethat.logs import Line, now_line, only_sink, traceback_text
 from savethat.worker.errand import Errand, one_line
-from savethat.worker.signals import WARNING
+from savethat.worker.notice import Notice, Terminated
 
-
-class Terminated(BaseException):
-    """SIGTERM, raised in the main thread so that the node's `finally` blocks run."""
+# Where memory runs out, the kernel is to take the node, and not the supervisor that saves its
+# files. Source: proc(5), oom_score_adj; anyone may raise their own.
+_OOM_SCORE = 500
 
 
 class Events:
@@ -50,21 +51,24 @@ def main() -> int:
     os.set_inheritable(int(sys.argv[2]), False)
     events = Events(os.fdopen(int(sys.argv[2]), "w", encoding="utf-8"))
     errand = Errand.load(errand_stream.readline())
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    notice = Notice()
+    with contextlib.suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
     lifeline = errand_stream.fileno()
-    threading.Thread(target=_die_with_supervisor, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_die_with_supervisor, args=(lifeline, errand.key), daemon=True).start()
     only_sink(events.line)
     _set_path(errand)
     sys.argv[:] = [errand.node]
     try:
-        outcome = run_node(errand)
+        outcome = run_node(errand, notice)
     except (KeyboardInterrupt, Terminated) as error:
         events.line(now_line("exception", traceback_text(error, error.__traceback__), "ERROR"))
         events.send("stopped", type(error).__name__)
         return 1
     except SystemExit as error:
-        events.send("error", f"exit code {_exit_code(error)}")
+        # A node that leaves because its end was announced does as it was told.
+        kind = "stopped" if notice.given else "error"
+        events.send(kind, f"exit code {_exit_code(error)}")
         return _exit_code(error)
     # Whatever the node raises is its own: it goes to the log whole, and becomes the run's reason.
     except BaseException as error:
@@ -88,7 +92,7 @@ def _set_path(errand: Errand) -> None:
     sys.path[:0] = [path for path in errand.python_path if path not in sys.path]
 
 
-def run_node(errand: Errand) -> dict[str, Any]:
+def run_node(errand: Errand, notice: Notice) -> dict[str, Any]:
     """Runs the errand's node in this process and saves its result; gives back the scalars."""
     from savethat.args import from_json
     from savethat.discovery import import_node
@@ -110,14 +114,7 @@ def run_node(errand: Errand) -> dict[str, Any]:
     node = cls(from_json(nodes.args_type(cls), errand.args))
     nodes.enter(node, surroundings)
 
-    def warn(_number: int, _frame: FrameType | None) -> None:
-        logger.info("the scheduler is about to end this attempt")
-        nodes.notify_ending(node)
-
-    # Blocked since before this process began: a warning that came while Python or the node's
-    # module was still loading is delivered now.
-    signal.signal(WARNING, warn)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {WARNING})
+    notice.address(node)
     try:
         node.setup()
         value = node._run()
@@ -140,15 +137,14 @@ def _exit_code(error: SystemExit) -> int:
     return error.code if isinstance(error.code, int) else 1
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def _die_with_supervisor(lifeline: int) -> None:
-    """Ends this process and its own children when the supervisor is gone: nobody saves them."""
+def _die_with_supervisor(lifeline: int, key: str) -> None:
+    """Ends this process and all it started when the supervisor is gone: nobody saves them."""
     # Not through the stream: a thread that holds its lock would disturb the interpreter's end.
     while os.read(lifeline, 1):
         pass
+    from savethat.launchers.processes import end_processes  # psutil, which no other end needs
+
+    end_processes(key)
     os.killpg(os.getpid(), signal.SIGKILL)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import glob
 import shutil
+import socket
 from pathlib import Path
 
 from savethat.config import Config
@@ -37,16 +39,32 @@ class RunFolder:
 
     @classmethod
     def scratch(cls, config: Config, key: str, attempt: int) -> RunFolder:
-        """On this machine's own disk."""
+        """On this machine's own disk.
+
+        What the attempt before left here, because it was killed or found no other place for it, is
+        taken over: it is newer than whatever was carried out.
+        """
         parent = config.scratch_root() / f"savethat-{getpass.getuser()}"
         parent.mkdir(mode=0o700, exist_ok=True)
-        return cls(parent / f"{key}.{attempt}", in_scratch=True)
+        path = parent / f"{key}.{attempt}"
+        before = parent / f"{key}.{attempt - 1}"
+        if before.is_dir() and not path.exists():
+            with contextlib.suppress(OSError):
+                before.rename(path)
+        return cls(path, in_scratch=True)
+
+    @property
+    def address(self) -> str:
+        """`host:folder`, for people."""
+        return f"{socket.gethostname()}:{self.path}"
 
     def clear(self) -> None:
         """Removes it, when it lies in scratch; call this only when everything in it is safe."""
         if not self.in_scratch:
             return
-        shutil.rmtree(self.path, ignore_errors=True)
+        # What earlier attempts of the run left on this machine is superseded.
+        for path in self.path.parent.glob(f"{glob.escape(self.path.stem)}.*"):
+            shutil.rmtree(path, ignore_errors=True)
         with contextlib.suppress(OSError):  # another run is there
             self.path.parent.rmdir()
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import dataclasses
+import errno
+import io
+import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 from savethat.logs import Line, now_line
 from savethat.run.layout import JSONL_FILE, LOG_FILE
+from savethat.untrusted import REDACTED
 from savethat.worker.live import LiveLog
 
 
@@ -45,36 +51,43 @@ class Terminal:
 class Journal:
     """Writes lines, from any thread, as they come.
 
+    A disk that is full ends no run: lines are lost then, and the next that can be written says so.
+
     Args:
         folder: the run's.
         terminal: None where nobody watches.
         live: a copy of `output.log` for people elsewhere, as it grows; None where the folder itself
             can be read.
+        secret: what no line is to have in it, whoever wrote it; empty for nothing.
     """
 
     def __init__(
-        self, folder: Path, terminal: Terminal | None = None, live: LiveLog | None = None
+        self,
+        folder: Path,
+        terminal: Terminal | None = None,
+        live: LiveLog | None = None,
+        *,
+        secret: str = "",
     ) -> None:
+        self._secret = secret
         self._terminal = terminal
         self._live = live
         self._lock = threading.Lock()
         # An attempt adds to what the attempts before it wrote.
-        self._text = self._open(folder / LOG_FILE)
-        self._json = self._open(folder / JSONL_FILE)
+        self._files = {name: _LogFile(folder / name) for name in (LOG_FILE, JSONL_FILE)}
         self._streams = {name: _Stream() for name in ("stdout", "stderr")}
-
-    @staticmethod
-    def _open(path: Path) -> IO[str]:
-        return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def line(self, line: Line, *, show: bool = True) -> None:
         """Adds a line."""
+        if self._secret and self._secret in line.message:
+            message = line.message.replace(self._secret, REDACTED)
+            line = dataclasses.replace(line, message=message)
         with self._lock:
             text = line.as_text() + "\n"
-            self._text.write(text)
+            self._files[LOG_FILE].write(line, Line.as_text)
             if self._live is not None:
                 self._live.write(text)
-            self._json.write(line.as_json() + "\n")
+            self._files[JSONL_FILE].write(line, Line.as_json)
             if show and self._terminal is not None:
                 self._terminal.show(line)
 
@@ -94,8 +107,43 @@ class Journal:
         for source, stream in self._streams.items():
             for text in stream.feed(b"", final=True):
                 self.line(now_line(source, text), show=False)
-        self._text.close()
-        self._json.close()
+        for file in self._files.values():
+            file.close()
+
+
+class _LogFile:
+    """One of the log's files; what cannot be written is counted, and said as soon as it can."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: io.FileIO | None = None
+        self._lost = 0
+        self._why = ""
+
+    def write(self, line: Line, form: Callable[[Line], str]) -> None:
+        lines = [line]
+        if self._lost:
+            text = f"{self._lost} lines are missing here: {self._why}"
+            lines.insert(0, now_line("savethat", text, "WARNING"))
+        data = "".join(form(line) + "\n" for line in lines).encode("utf-8", "backslashreplace")
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab", buffering=0)
+            size = self._file.tell()
+            if self._file.write(data) != len(data):  # the disk took a part of it
+                self._file.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._lost += 1
+            self._why = error.strerror or str(error)
+            self.close()  # the next line tries anew
+        else:
+            self._lost = 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class _Stream:

@@ -5,15 +5,16 @@ What is written where, and in which order, is the storage law (`docs/explanation
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import threading
 import time
 
-from savethat.errors import StorageError
+from savethat.errors import SavethatError, StorageError, UnreachableError
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import launch_name, marks_prefix
+from savethat.run.layout import COMPLETED, launch_name, marks_prefix
 from savethat.run.record import Launch, Mark
 from savethat.run.status import stale_after
 from savethat.worker.capsule import store_code
@@ -21,12 +22,18 @@ from savethat.worker.carry import CarryOut
 from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
 from savethat.worker.journal import Journal
-from savethat.worker.ledger import Ledger, RemovedError, publish
+from savethat.worker.ledger import Ledger, RemovedError, SupersededError, publish, read_launch
 from savethat.worker.signals import Signals
+
+# Seconds between two carry-outs once the end of the attempt has been announced.
+_HASTE = 10.0
+# Of the time before a job is killed, the remote gets this share; what it cannot take in it, the
+# home is to have in the rest.
+_REMOTE_SHARE = 0.6
 
 
 class Keeper(threading.Thread):
-    """Sends a run's files and marks to the remote as it goes; at the end to the home if it must.
+    """Sends a run's files and marks to the remote as it goes, and to the home where it must.
 
     Args:
         remote: where the run is to be stored.
@@ -38,6 +45,8 @@ class Keeper(threading.Thread):
         journal, signals: the supervisor's.
         sync_every: seconds between two carry-outs.
         published: whether the launch record is on `remote` already.
+        eager: whether the home takes the run while the remote cannot be reached, and not only when
+            it has ended.
     """
 
     def __init__(
@@ -52,6 +61,7 @@ class Keeper(threading.Thread):
         *,
         sync_every: float,
         published: bool,
+        eager: bool = True,
     ) -> None:
         super().__init__(name="savethat-keeper", daemon=True)
         self._remote = remote
@@ -63,59 +73,57 @@ class Keeper(threading.Thread):
         self._signals = signals
         self._sync_every = sync_every
         self._published = published
+        self._eager = eager
         self._ledger = Ledger(remote, launch.id)
-        self._home_ledger = Ledger(home, launch.id)
         self._carry = CarryOut(folder.path, remote, mark.key, journal, earlier=mark.attempt > 1)
-        self._over = threading.Event()
+        self._home_ledger = Ledger(home, launch.id)
+        self._home_carry: CarryOut | None = None
+        # Until when the remote, and then the home, may take what is left, by `time.monotonic`.
+        self._remote_by: float | None = None
+        self._by: float | None = None
+        self._over = False
+        self._bell = threading.Event()
+        self._pause = mark.heartbeat
         self._touched = time.time()
         self._told = ""
         self._next_carry = 0.0
         self.removed = False
-        # Why the remote does not have it all, after a `finish` that returned False.
+        # Why the remote does not have it all, after a `finish` or `leave` that returned False.
         self.trouble = ""
 
-    @property
-    def _in_place(self) -> bool:
-        """Whether the run's folder is where the remote has it: then there is nothing to send."""
-        return self._remote is self._home and not self._folder.in_scratch
-
     def run(self) -> None:
-        """Beats until `finish`."""
-        while not self._over.is_set():
+        """Beats until `pause`."""
+        while not self._over:
             try:
                 self._beat()
             except RemovedError as error:
                 self.removed = True
+                self._take_back(error)
                 self._journal.event(f"{error.message}: ending the node", "WARNING", show=True)
                 self._signals.inject(signal.SIGTERM)
                 return
             # A fault of ours, too, must not keep the run's end from being stored.
             except Exception as error:
                 self._tell(error)
-            self._over.wait(self._mark.heartbeat)
+            self._bell.wait(self._pause)
+            self._bell.clear()
 
-    def _beat(self) -> None:
-        if not self._published:
-            publish(self._remote, self._launch)
-            self._published = True
-        # A worker that was suspended, or cut off, looks whether it is still wanted before it
-        # writes. By the clock on the wall: a monotonic one stands still while a machine sleeps.
-        now = time.time()
-        if now - self._touched > stale_after(self._mark):
-            self._ledger.require_wanted(self._mark.key, self._mark.attempt)
-        files, size = self._carry.size()
-        self._ledger.beat(dataclasses.replace(self._mark, files=files, bytes=size))
-        self._touched = time.time()
-        if not self._in_place and self._touched >= self._next_carry:
-            self._next_carry = self._touched + self._sync_every
-            self._carry.carry()
+    def hasten(self) -> None:
+        """Carries out at once, and more often from now on: the attempt is about to end."""
+        self._pause = self._sync_every = min(self._pause, self._sync_every, _HASTE)
+        self._next_carry = 0.0
+        self._bell.set()
 
-    def _tell(self, error: Exception) -> None:
-        # Once a cause: an outage of hours is not worth a line a minute.
-        why = error.message if isinstance(error, StorageError) else one_line(error)
-        if why != self._told:
-            self._told = why
-            self._journal.event(f"cannot store the run yet: {why}", "WARNING", show=True)
+    def hurry(self, by: float) -> None:
+        """Lets nothing go on beyond `by` (`time.monotonic`): then this process is killed.
+
+        From now on the mark of a run without a result goes ahead of its files, and says which of
+        them are left; that of a completed one still is the last.
+        """
+        now = time.monotonic()
+        share = 1.0 if self._remote is self._home else _REMOTE_SHARE
+        self._by, self._remote_by = by, now + max(0.0, by - now) * share
+        self._remote.hurry(self._remote_by)
 
     def announce(self) -> None:
         """Shows the run on this machine at once, before the remote has been reached."""
@@ -132,7 +140,8 @@ class Keeper(threading.Thread):
 
     def pause(self) -> None:
         """Ends the beating; a carry-out that is under way is finished first."""
-        self._over.set()
+        self._over = True
+        self._bell.set()
         self.join()
 
     def finish(self, ending: Mark) -> bool:
@@ -142,36 +151,143 @@ class Keeper(threading.Thread):
             RemovedError: the run is not wanted any more.
             StorageError: neither the remote nor the home could take it.
         """
-        files, size = self._carry.size()
-        ending = dataclasses.replace(ending, files=files, bytes=size)
+        ending = self._measured(ending)
         try:
-            self._store(ending)
-        except RemovedError:
+            self._publish()
+            self._deliver(self._carry, self._ledger, ending, self._remote_by)
+        except RemovedError as error:
+            self._take_back(error)
             raise
         # Whatever went wrong, the home is tried before anything is given up.
         except (Exception, KeyboardInterrupt) as error:
             if self._remote is self._home:
                 raise
-            self._keep_at_home(ending)
             self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
+            publish(self._home, self._launch)
+            self._deliver(self._at_home(), self._home_ledger, ending, self._by)
             return False
-        if self._remote is not self._home:
-            self._home.delete_prefix(marks_prefix(ending.key))
-            # The record of several runs goes when the last of them does.
-            if len(self._launch.runs) == 1:
-                self._home.delete([launch_name(self._launch.id)])
+        self._clear_home()
         return True
 
-    def _store(self, ending: Mark) -> None:
-        if not self._published:
-            publish(self._remote, self._launch)
-            self._published = True
-        if not self._in_place:
-            self._carry.carry()
-        self._ledger.end(ending)
+    def leave(self, reason: str) -> bool:
+        """Stores what there is of an attempt that another one follows; it gets no ending mark.
 
-    def _keep_at_home(self, ending: Mark) -> None:
-        if self._folder.in_scratch:
-            self._folder.copy_to(self._home.root / ending.key)
+        Returns:
+            Whether the remote or the home has it all.
+
+        Raises:
+            RemovedError: the run is not wanted any more.
+        """
+        self._mark = self._measured(dataclasses.replace(self._mark, reason=reason))
+        try:
+            self._publish()
+            self._ledger.beat(self._mark)
+            self._send(self._carry, self._remote_by)
+        except RemovedError as error:
+            self._take_back(error)
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
+            if self._remote is self._home:
+                return False
+            try:
+                self._beat_at_home()
+                self._send(self._at_home(), self._by)
+            except (SavethatError, OSError):
+                return False
+        return True
+
+    def _beat(self) -> None:
+        self._mark = self._measured(self._mark)
+        try:
+            self._beat_there()
+        except RemovedError:
+            raise
+        except StorageError as error:
+            if self._remote is self._home or not self._eager:
+                raise
+            self._tell(error)
+            self._beat_at_home()
+            if time.time() >= self._next_carry:
+                self._next_carry = time.time() + self._sync_every
+                self._send(self._at_home())
+
+    def _beat_there(self) -> None:
+        self._publish()
+        # A worker that was suspended, or cut off, looks whether it is still wanted before it
+        # writes. By the clock on the wall: a monotonic one stands still while a machine sleeps.
+        now = time.time()
+        if now - self._touched > stale_after(self._mark):
+            self._ledger.require_wanted(self._mark.key, self._mark.attempt)
+        self._ledger.beat(self._mark)
+        self._touched = time.time()
+        if self._touched >= self._next_carry:
+            self._next_carry = self._touched + self._sync_every
+            self._send(self._carry)
+
+    def _beat_at_home(self) -> None:
         publish(self._home, self._launch)
-        self._home_ledger.end(ending)
+        self._home_ledger.beat(self._mark)
+
+    def _publish(self) -> None:
+        if not self._published:
+            # Another run of the launch may have done it meanwhile.
+            if len(self._launch.runs) == 1 or read_launch(self._remote, self._launch.id) is None:
+                publish(self._remote, self._launch)
+            self._published = True
+
+    def _take_back(self, error: RemovedError) -> None:
+        """Deletes what was sent of the run while it was being removed."""
+        if not isinstance(error, SupersededError):
+            with contextlib.suppress(StorageError):
+                for prefix in (f"{self._mark.key}/", marks_prefix(self._mark.key)):
+                    self._remote.delete_prefix(prefix)
+
+    def _at_home(self) -> CarryOut:
+        if self._home_carry is None:
+            key, earlier = self._mark.key, self._mark.attempt > 1
+            self._home_carry = CarryOut(
+                self._folder.path, self._home, key, self._journal, earlier=earlier
+            )
+        return self._home_carry
+
+    def _deliver(self, carry: CarryOut, ledger: Ledger, ending: Mark, by: float | None) -> None:
+        if by is not None and ending.mark != COMPLETED and not self._in_place(carry):
+            left = tuple(carry.left())
+            ledger.end(dataclasses.replace(ending, left=left, kept=self._folder.address))
+        self._send(carry, by, final=True)
+        ledger.end(ending)
+
+    def _send(self, carry: CarryOut, by: float | None = None, *, final: bool = False) -> None:
+        if self._in_place(carry):
+            return
+        carry.carry(by, final=final)
+        if by is not None and (left := carry.left()):
+            raise UnreachableError(f"there was no time for {len(left)} files, {left[0]} among them")
+
+    def _in_place(self, carry: CarryOut) -> bool:
+        """Whether the folder is what that remote has of the run: then nothing is sent."""
+        at_home = carry is self._home_carry or self._remote is self._home
+        return at_home and not self._folder.in_scratch
+
+    def _measured(self, mark: Mark) -> Mark:
+        files, size = self._carry.size()
+        return dataclasses.replace(mark, files=files, bytes=size)
+
+    def _clear_home(self) -> None:
+        """Takes away what the home held while the remote did not have it all."""
+        if self._remote is self._home:
+            return
+        self._home.delete_prefix(marks_prefix(self._mark.key))
+        if self._home_carry is not None:
+            self._home.delete_prefix(f"{self._mark.key}/")
+        # The record of several runs goes when the last of them does.
+        if len(self._launch.runs) == 1:
+            self._home.delete([launch_name(self._launch.id)])
+
+    def _tell(self, error: Exception) -> None:
+        # Once a cause: an outage of hours is not worth a line a minute.
+        why = error.message if isinstance(error, StorageError) else one_line(error)
+        if why != self._told:
+            self._told = why
+            self._journal.event(f"cannot store the run yet: {why}", "WARNING", show=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from savethat.errors import MissingError
+from savethat.errors import MissingError, StorageError, UsageError
 from savethat.remotes.base import Remote, Stored
 from savethat.run.layout import (
     RUNS_INFO,
@@ -17,10 +17,15 @@ from savethat.run.layout import (
     parse_mark_name,
 )
 from savethat.run.record import Launch, Mark
+from savethat.untrusted import JSON_LIMIT, read_json
 
 
 class RemovedError(MissingError):
     """The run was removed while its worker was away: nothing of it may be written again."""
+
+
+class SupersededError(RemovedError):
+    """The run has gone on with a later attempt: what that one wrote is not to be touched."""
 
 
 def publish(remote: Remote, launch: Launch, *, anew: bool = False) -> Stored:
@@ -30,9 +35,18 @@ def publish(remote: Remote, launch: Launch, *, anew: bool = False) -> Stored:
         remote: where to.
         launch: the launch.
         anew: whether there may be an older version of it, which then goes.
+
+    Raises:
+        UsageError: it is larger than what is read of a bucket.
     """
     write = remote.replace if anew else remote.put
     content = json.dumps(launch.to_json()).encode()
+    if len(content) > JSON_LIMIT:
+        raise UsageError(
+            f"the record of a launch has at most {JSON_LIMIT} bytes, that of these "
+            f"{len(launch.runs)} runs has {len(content)}",
+            "launch them in several parts",
+        )
     # A listing tells by their number whether all of its runs have left a mark.
     info = {RUNS_INFO: str(len(launch.runs))}
     return write(launch_name(launch.id), content, info=info)
@@ -42,12 +56,33 @@ def read_launch(remote: Remote, launch_id: str) -> Launch | None:
     """A launch record; None where there is none.
 
     Raises:
-        ValueError: what is there is not one.
+        StorageError: what is there is not one, or it could not be read.
     """
+    name = launch_name(launch_id)
     try:
-        return Launch.from_json(json.loads(remote.read(launch_name(launch_id))))
+        launch = Launch.from_json(read_json(remote.read(name, limit=JSON_LIMIT)))
+        if launch.id != launch_id:
+            raise ValueError("its content is another launch's")
     except MissingError:
         return None
+    except ValueError as error:
+        raise StorageError(f"cannot read the launch record {name}: {error}") from error
+    return launch
+
+
+def read_mark(remote: Remote, name: str) -> Mark:
+    """A mark, whole.
+
+    Raises:
+        StorageError: what is there is not one, or it could not be read.
+    """
+    try:
+        mark = Mark.from_json(read_json(remote.read(name, limit=JSON_LIMIT)))
+        if parse_mark_name(name) != (mark.key, mark.attempt, mark.mark):
+            raise ValueError("its content is another run's")
+    except ValueError as error:
+        raise StorageError(f"cannot read the mark {name}: {error}") from error
+    return mark
 
 
 class Ledger:
@@ -62,6 +97,7 @@ class Ledger:
         self._remote = remote
         self._launch_id = launch_id
         self._started: Stored | None = None
+        self._ending: Stored | None = None
 
     def beat(self, mark: Mark) -> None:
         """Writes the `started` mark: at first, and again as the heartbeat.
@@ -80,10 +116,16 @@ class Ledger:
     def end(self, mark: Mark) -> None:
         """Writes the ending mark, then deletes every other mark of the run.
 
+        Again with the same mark, it is rewritten: with what has become of the run's files.
+
         Raises:
             RemovedError: the run is not wanted any more; the mark is taken back.
         """
-        ending = self._put(mark)
+        try:
+            ending = self._put(mark, previous=self._ending)
+        except MissingError:
+            raise RemovedError(f"{mark.key} was removed while its files were sent") from None
+        self._ending = ending
         if self._started is not None and not self._remote.forget(self._started):
             try:
                 self.require_wanted(mark.key, mark.attempt)
@@ -110,7 +152,7 @@ class Ledger:
         for entry in self._remote.list(marks_prefix(key)):
             fact = parse_mark_name(entry.name)
             if fact is not None and fact.attempt > attempt:
-                raise RemovedError(f"{key} has gone on with attempt {fact.attempt}")
+                raise SupersededError(f"{key} has gone on with attempt {fact.attempt}")
         # An attempt that is launched and has not begun yet is the later one, too.
         for entry in self._remote.list(launches_prefix(key)):
             other = parse_launch_name(entry.name)
@@ -118,7 +160,7 @@ class Ledger:
             if launch is not None and any(
                 run.key == key and run.attempt > attempt for run in launch.runs
             ):
-                raise RemovedError(f"{key} has been launched again")
+                raise SupersededError(f"{key} has been launched again")
 
     def _put(self, mark: Mark, previous: Stored | None = None) -> Stored:
         return self._remote.put(

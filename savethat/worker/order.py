@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import glob
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from savethat.config import Config
 from savethat.errors import ConfigError
+from savethat.run.key import stem_of
+from savethat.run.layout import JOBS
 from savethat.run.record import Launch, PlannedRun
+from savethat.untrusted import read_json
 
 ORDER_FILE = "order.json"
 
@@ -80,7 +86,7 @@ class Order:
             ConfigError: it is missing, or not an order of this version.
         """
         try:
-            data: Any = json.loads(path.read_bytes())
+            data: Any = read_json(path.read_bytes())
             return cls(
                 Launch.from_json(data["launch"]),
                 Config.from_json(data["config"]),
@@ -93,6 +99,18 @@ class Order:
             raise ConfigError(
                 f"cannot read the order {path}: {error}", "launch it again"
             ) from error
+
+
+def orders_of(root: Path, key: str) -> Iterator[Launch]:
+    """The launches of which orders lie below `local_path` that name a run.
+
+    What cannot be read is passed by.
+    """
+    for path in (root / JOBS).glob(f"{glob.escape(stem_of(key))}*/{ORDER_FILE}"):
+        with contextlib.suppress(ConfigError):
+            launch = Order.read(path).launch
+            if any(run.key == key for run in launch.runs):
+                yield launch
 
 
 def write_aside(path: Path, content: bytes) -> None:

@@ -6,23 +6,25 @@ import contextlib
 import dataclasses
 import json
 import os
+import resource
 import selectors
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from savethat.config import PROJECT_DIR
+from savethat.config import KEY_VARIABLES, PROJECT_DIR
+from savethat.launchers.processes import end_processes, marker
+from savethat.launchers.slurm.own_job import CANCELLED, TIMEOUT
 from savethat.logs import Line
 from savethat.worker.errand import Ending, Errand
 from savethat.worker.journal import Journal
-from savethat.worker.signals import STOPS, WARNING, Signals
+from savethat.worker.memory import KernelKills, resident
+from savethat.worker.signals import PAUSES, STOPS, WARNINGS, Signals
 
-# Never in the child's environment: its storage gets them through the pipe.
-SECRETS = ("B2_APPLICATION_KEY_ID", "B2_APPLICATION_KEY", "SAVETHAT_B2_KEY_ID", "SAVETHAT_B2_KEY")
 # How long the pipes are read after the child's end, when a process it left behind holds them.
 DRAIN = 2.0
 # How long to wait for our own signal when the child was ended by the same: SLURM signals every
@@ -30,6 +32,7 @@ DRAIN = 2.0
 SIGNAL_SKEW = 2.0
 # SLURM ends a job up to a minute around its time limit.
 DEADLINE_SKEW = 60.0
+OUT_OF_MEMORY = "out of memory"
 
 
 class ChildProcess:
@@ -38,17 +41,31 @@ class ChildProcess:
     Args:
         grace: seconds between the first signal that ends the run and a SIGKILL of the child.
         held: file descriptors of locks that are to be held until the child is gone, too.
+        cause: called after a SIGTERM: why it came, where the scheduler has said it.
+        memory: what the run's job asked for, as sbatch's `--mem` has it; may be empty.
     """
 
-    def __init__(self, *, grace: float, held: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        grace: float,
+        held: Sequence[int] = (),
+        cause: Callable[[], str] = lambda: "",
+        memory: str = "",
+    ) -> None:
         self._grace = grace
         self._held = tuple(held)
+        self._cause = cause
+        self._memory = memory
 
     def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
-        """Runs the errand's node to its end."""
+        """Runs the errand's node to its end, and ends whatever it leaves running."""
+        # Both hold the bucket's key in memory, and a core dump is something people pass on.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        signals.catch(PAUSES)
         errand_read, errand_write = os.pipe()
         events_read, events_write = os.pipe()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {WARNING})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
         try:
             process = subprocess.Popen(
                 [
@@ -60,7 +77,11 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(errand_read, events_write, *self._held),
-                env={**open_environment(), PROJECT_DIR: str(errand.config.root)},
+                env={
+                    **open_environment(),
+                    **marker(errand.key, errand.attempt),
+                    PROJECT_DIR: str(errand.config.root),
+                },
                 start_new_session=True,
             )
         finally:
@@ -68,7 +89,8 @@ class ChildProcess:
             os.close(errand_read)
             os.close(events_write)
         outcome = Said()
-        pump = _Pump(process, events_read, journal, outcome)
+        kills = KernelKills()
+        pump = _Pump(process, events_read, journal, outcome, kills)
         pump.start()
         threading.Thread(target=_wake_at_end, args=(process, signals), daemon=True).start()
         # The write end stays open until the child has ended: it is the child's lifeline.
@@ -78,16 +100,27 @@ class ChildProcess:
                 lifeline.flush()
             except BrokenPipeError:
                 pass  # it ended before it could read: its exit code says why
-            self._watch(process, signals, journal)
-            _kill_group(process)
+            killed_by_us = self._watch(process, signals, journal)
+            _signal_group(process, signal.SIGKILL)
+        code = process.returncode
+        out_of_memory = code == -signal.SIGKILL and not killed_by_us and kills.lately
+        if left := end_processes(errand.key):
+            journal.event(f"ended {left} processes that the node had left running", "WARNING")
         pump.finish()
-        if signals.stopped_by is None and (outcome.stopped or process.returncode in _STOP_CODES):
+        if signals.stopped_by is None and (outcome.stopped or code in _STOP_CODES):
             signals.wait(SIGNAL_SKEW)
-        out_of_time = errand.deadline is not None and time.time() > errand.deadline - DEADLINE_SKEW
-        return read_ending(process.returncode, outcome, signals.stopped_by, out_of_time=out_of_time)
+        told = self._cause() if signals.stopped_by == signal.SIGTERM else ""
+        if not told and errand.deadline is not None:
+            told = TIMEOUT if time.time() > errand.deadline - DEADLINE_SKEW else ""
+        memory = OUT_OF_MEMORY if out_of_memory else resident(self._memory)
+        return read_ending(code, outcome, signals.stopped_by, told=told, memory=memory)
 
-    def _watch(self, process: subprocess.Popen[bytes], signals: Signals, journal: Journal) -> None:
-        """Passes signals on until the child has ended; kills it when it takes too long."""
+    def _watch(self, process: subprocess.Popen[bytes], signals: Signals, journal: Journal) -> bool:
+        """Passes signals on until the child has ended; kills it when it takes too long.
+
+        Returns:
+            Whether it had to.
+        """
         kill_at: float | None = None
         while process.poll() is None:
             timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
@@ -101,12 +134,19 @@ class ChildProcess:
                         process.send_signal(
                             signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
                         )
+                elif number == signal.SIGTSTP:
+                    _signal_group(process, signal.SIGSTOP)
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                elif number == signal.SIGCONT:
+                    _signal_group(process, signal.SIGCONT)
                 else:
                     process.send_signal(number)
             if kill_at is not None and time.monotonic() >= kill_at and process.poll() is None:
                 journal.event("the node did not end; killing it", "WARNING", show=True)
-                _kill_group(process)
+                _signal_group(process, signal.SIGKILL)
                 process.wait()
+                return True
+        return False
 
 
 @dataclasses.dataclass
@@ -133,6 +173,7 @@ class _Pump(threading.Thread):
         events: int,
         journal: Journal,
         outcome: Said,
+        kills: KernelKills,
     ) -> None:
         super().__init__(name="savethat-pump", daemon=True)
         assert process.stdout is not None
@@ -146,6 +187,7 @@ class _Pump(threading.Thread):
         self._events = events
         self._journal = journal
         self._outcome = outcome
+        self._kills = kills
         self._rest = b""
         self._end_by: float | None = None
 
@@ -156,6 +198,8 @@ class _Pump(threading.Thread):
             while selector.get_map():
                 # Woken now and then, so that a pipe held open elsewhere is left at `_end_by`.
                 ready = selector.select(timeout=0.5)
+                if self._end_by is None:
+                    self._kills.look()
                 if not ready and self._end_by is not None and time.monotonic() >= self._end_by:
                     break
                 for key, _ in ready:
@@ -189,7 +233,12 @@ _STOP_CODES = {-number for number in STOPS}
 
 
 def read_ending(
-    code: int, outcome: Said, stopped_by: signal.Signals | None, *, out_of_time: bool = False
+    code: int,
+    outcome: Said,
+    stopped_by: signal.Signals | None,
+    *,
+    told: str = "",
+    memory: str = "",
 ) -> Ending:
     """Why a child ended.
 
@@ -197,26 +246,34 @@ def read_ending(
         code: its exit code; negative for a signal.
         outcome: what it said itself.
         stopped_by: the signal that reached the supervisor; None where none did.
-        out_of_time: whether the scheduler's time limit has come.
+        told: why the scheduler ends the attempt (`timeout`, `preempted`, `cancelled`); empty where
+            it does not, or has not said.
+        memory: for a child that was killed: what is known of its memory.
     """
     if outcome.result is not None:
         return Ending("completed", "", outcome.result)
-    if stopped_by == signal.SIGTERM and out_of_time:
-        return Ending("failed", "timeout")
+    if stopped_by == signal.SIGTERM and told:
+        return Ending("cancelled" if told == CANCELLED else "failed", told)
     if stopped_by is not None:
         return Ending("cancelled", STOPS[stopped_by])
     if outcome.error is not None:
         return Ending("failed", outcome.error)
     if outcome.stopped is not None:
-        return Ending("failed", outcome.stopped)
+        return Ending("failed", told or outcome.stopped)
+    if code == -signal.SIGKILL and memory:
+        known = memory == OUT_OF_MEMORY
+        return Ending("failed", memory if known else f"killed by SIGKILL, {memory}")
     if code < 0:
         return Ending("failed", f"killed by {signal.Signals(-code).name}")
     return Ending("failed", f"exit code {code}")
 
 
 def open_environment() -> dict[str, str]:
-    """This process's environment without its secrets, for the processes it starts."""
-    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    """This process's environment without its secrets, for the processes it starts.
+
+    The child's storage gets them through the pipe.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
     # What a node prints is seen when it prints it.
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
@@ -234,7 +291,7 @@ def _wake_at_end(process: subprocess.Popen[bytes], signals: Signals) -> None:
     signals.wake()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kills what is left of the child's session: the child leads it, so its id is the group's."""
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signals what is left of the child's session: it leads it, so its id is the group's."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for zombies
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number)

@@ -15,16 +15,18 @@ from savethat.config import credentials
 from savethat.errors import SavethatError
 from savethat.launchers.foreground import this_process
 from savethat.launchers.output import queue_output
-from savethat.launchers.queue.environment import INSIDE_A_RUN
+from savethat.launchers.processes import INSIDE_A_RUN
 from savethat.launchers.queue.store import Store
 from savethat.run.record import QUEUE
 from savethat.worker.capsule import running_from
 from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
 from savethat.worker.order import Order
+from savethat.worker.post import Post
 from savethat.worker.process import ChildProcess
+from savethat.worker.restart import earlier_ending
 from savethat.worker.signals import STOPS
-from savethat.worker.supervisor import Post, supervise
+from savethat.worker.supervisor import supervise
 
 # How long a node may take to end after it was cancelled, before it is killed.
 GRACE = 10.0
@@ -40,15 +42,23 @@ def main(argv: list[str]) -> None:
     with Store() as store:
         if not store.claim(number, claim, place.pid, place.pid_started):
             return
+        restarts = store.restarts(number)
     ending, reason = "", ""
     try:
         order = Order.read(path)
+        secret = credentials(order.config) if order.config.b2 else None
+        if restarts:
+            # Killed after its last mark: all that was left to do is to say so here.
+            ending = earlier_ending(order.config, secret, order.run(position))
+            if ending:
+                return
+            order = order.restarted(position, restarts)
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores)
         post = Post(
             place,
             RunFolder.in_place(order.config, order.run(position).key),
-            credentials(order.config) if order.config.b2 else None,
+            secret,
             published=True,
             batch_log=queue_output(path.parent, position),
         )

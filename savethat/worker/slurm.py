@@ -8,21 +8,27 @@ import sys
 import time
 from pathlib import Path
 
-from savethat.config import credentials
-from savethat.errors import SavethatError
+from savethat.config import Config, Credentials, credentials
+from savethat.errors import ConfigError, SavethatError
 from savethat.launchers.foreground import this_process
 from savethat.launchers.output import job_output
 from savethat.launchers.slurm.limits import parse_limit
+from savethat.launchers.slurm.own_job import OwnJob
 from savethat.run.record import SLURM, Place
 from savethat.worker.capsule import running_from
+from savethat.worker.errand import Ending, Errand, Runner
 from savethat.worker.folder import RunFolder
+from savethat.worker.journal import Journal
 from savethat.worker.order import Order
+from savethat.worker.post import Post
 from savethat.worker.process import ChildProcess
-from savethat.worker.supervisor import Post, supervise
+from savethat.worker.restart import earlier_ending
+from savethat.worker.signals import Signals
+from savethat.worker.supervisor import supervise
 
-# SLURM kills what is left KillWait seconds (30 by default) after SIGTERM: the node gets some of
-# them to end, its files the others.
-GRACE = 2.0
+# Of the time between SIGTERM and SIGKILL the node gets this share, and at most so many seconds, to
+# come to an end; its files get the rest.
+GRACE_SHARE, MOST_GRACE = 0.35, 10.0
 
 
 def main(argv: list[str], environ: dict[str, str]) -> int:
@@ -32,23 +38,60 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
     # The array's indices begin at 0 again in each array of a launch.
     position = int(argv[2]) + int(environ.get("SLURM_ARRAY_TASK_ID", "0"))
     restarts = int(environ.get("SLURM_RESTART_COUNT", "0"))
-    order = order.restarted(position, restarts) if restarts else order
+    secret = _credentials(order.config)
+    if restarts:
+        # Its machine may have failed after its last mark.
+        if earlier_ending(order.config, secret, order.run(position)):
+            return 0
+        order = order.restarted(position, restarts)
     run, launch = order.run(position), order.launch
+    place = _place(order, environ)
+    output = job_output(path.parent, launch.id, position, launch.array_size)
+    job = OwnJob(place.job_id, restarts, launch.requeue, output)
     post = Post(
-        _place(order, environ),
+        place,
         RunFolder.scratch(order.config, run.key, run.attempt),
-        credentials(order.config) if order.config.b2 else None,
+        secret,
         published=True,
         deadline=_deadline(order, environ),
-        batch_log=job_output(path.parent, launch.id, position, launch.array_size),
+        batch_log=output,
+        job=job,
+        sync=order.config.sync,
     )
+    runner: Runner = ChildProcess(
+        grace=min(MOST_GRACE, job.kill_wait() * GRACE_SHARE),
+        cause=job.cause,
+        memory=str(launch.resources.get("mem", "")),
+    )
+    if restarts > launch.requeue:
+        # SLURM starts a job again as often as it must.
+        runner = Refusal(f"requeued {restarts} times (--requeue {launch.requeue})")
     with running_from(order, post.credentials) as order:
-        outcome = supervise(order, position, post, ChildProcess(grace=GRACE))
+        outcome = supervise(order, position, post, runner)
     reason = f": {outcome.ending.reason}" if outcome.ending.reason else ""
     sys.stderr.write(f"{run.key} {outcome.ending.mark}{reason}\n")
     if not outcome.synced:
         sys.stderr.write(f"kept in {order.config.local_path}: {outcome.trouble}\n")
     return 0 if outcome.ending.mark == "completed" else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """Runs no node: the attempt is one too many."""
+
+    reason: str
+
+    def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
+        """Ends at once."""
+        return Ending("failed", self.reason)
+
+
+def _credentials(config: Config) -> Credentials | None:
+    """The bucket's; without any, the shared file system takes the run, and the login node sends."""
+    try:
+        return credentials(config) if config.b2 else None
+    except ConfigError:
+        return None
 
 
 def _deadline(order: Order, environ: dict[str, str]) -> float | None:

@@ -2,72 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
+import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from savethat.config import Credentials
-from savethat.errors import SavethatError, StorageError
-from savethat.remotes import open_remote
+from savethat.errors import SavethatError, SchedulerError, StorageError
+from savethat.launchers.processes import end_processes
+from savethat.remotes import Remote, open_remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.layout import ARGS_FILE, CODE, LOG_FILE, PROVENANCE_FILE, STARTED, live_log
-from savethat.run.record import CODE_NAME, Mark, Place, PlannedRun
+from savethat.run.layout import ARGS_FILE, LOG_FILE, STARTED, launch_name, live_log
+from savethat.run.record import Mark, Place, PlannedRun
 from savethat.worker.earlier import bring_back
 from savethat.worker.errand import Ending, Errand, Runner
 from savethat.worker.folder import RunFolder
+from savethat.worker.gathering import await_provenance, frozen_beside, gather_provenance
 from savethat.worker.journal import Journal, Terminal
 from savethat.worker.keeper import Keeper
 from savethat.worker.ledger import RemovedError
 from savethat.worker.live import LiveLog
 from savethat.worker.order import Order, write_aside
-from savethat.worker.process import open_environment
+from savethat.worker.post import Outcome, Post
 from savethat.worker.signals import Signals
 
 # A heartbeat costs two free calls; a rarer carry-out does not make it rarer than this.
 HEARTBEAT = 60.0
-# How long the ending waits for provenance that is still being gathered beside the run.
+# How long the ending waits for provenance that is still being gathered beside the run; a share of
+# what there is where the process is about to be killed.
 PROVENANCE_WAIT = 20.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Post:
-    """Where this supervisor stands.
-
-    Args:
-        place: this process, as marks name it.
-        folder: the run's folder.
-        credentials: for the remote; None in a local-only project.
-        published: whether the launch record is on the remote already.
-        deadline: when the scheduler ends the attempt, seconds since the epoch; None if never.
-        batch_log: what the worker prints outside the run, to be stored with it; None where nobody
-            keeps that.
-    """
-
-    place: Place
-    folder: RunFolder
-    credentials: Credentials | None
-    published: bool
-    deadline: float | None = None
-    batch_log: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a run ended, and where it is.
-
-    Args:
-        ending: the run's.
-        synced: whether the remote has it all.
-        trouble: why it does not; empty where it does.
-    """
-
-    ending: Ending
-    synced: bool
-    trouble: str = ""
+PROVENANCE_SHARE = 0.1
+# Seconds that a process which is about to be killed needs for itself.
+MARGIN = 1.0
 
 
 def supervise(
@@ -82,38 +51,25 @@ def supervise(
 
     Raises:
         RemovedError: the run was removed, or superseded, while it ran: nothing is left of it here.
-        StorageError: nothing could take the run's files; they stay in its folder, which is named.
+        StorageError: what the attempt is to begin with cannot be had; or nothing could take the
+            run's files, which stay in its folder, which is named.
     """
     run, config = order.run(position), order.config
     home = DirectoryRemote(config.local_path)
-    remote = open_remote(config, post.credentials) if config.b2 else home
-    mark = Mark(
-        key=run.key,
-        attempt=run.attempt,
-        mark=STARTED,
-        node=run.node,
-        launch=order.launch.id,
-        place=post.place,
-        submitted_at=order.launch.created_at,
-        started_at=_now(),
-        args=run.args,
-        tags=order.launch.tags,
-        sweep=order.launch.sweep,
-        heartbeat=min(config.sync_every, HEARTBEAT),
-        position=position,
-        array_size=order.launch.array_size,
-        code=order.launch.code,
-    )
+    store = open_remote(config, post.credentials) if config.b2 and post.credentials else home
+    remote = home if post.sync == "login" else store
     folder = post.folder.path
     with Signals() as signals:
         if run.attempt > 1:
-            bring_back(post.folder, run, remote, home)
-        write_aside(folder / ARGS_FILE, json.dumps(run.args, indent=2).encode())
+            end_processes(run.key)
+            bring_back(post.folder, run, store, home)
         live = None
         if post.folder.in_scratch:  # where nobody but this machine sees the log
             path = home.root / live_log(order.launch.id, position)
             live = LiveLog(path, folder / LOG_FILE)
-        journal = Journal(folder, terminal, live)
+        secret = post.credentials.key if post.credentials else ""
+        journal = Journal(folder, terminal, live, secret=secret)
+        mark = _started_mark(order, run, post.place)
         keeper = Keeper(
             remote,
             home,
@@ -123,40 +79,46 @@ def supervise(
             journal,
             signals,
             sync_every=config.sync_every,
-            published=post.published,
+            published=post.published and _is_published(order, remote, home),
+            eager=post.sync != "worker",
         )
+        signals.warned = keeper.hasten
         if not post.published:
             keeper.announce()
         journal.event(f"attempt {run.attempt} of {run.key} begins on {post.place.host}")
-        errand = Errand(
-            run.node,
-            run.args,
-            run.key,
-            run.attempt,
-            folder,
-            post.deadline,
-            order.python_path,
-            config,
-            post.credentials,
-            order.python,
-            order.frozen,
-        )
         keeper.start()
-        provenance = _gather_provenance(order, run, folder, post.credentials)
-        ending = runner.run(errand, journal, signals)
-        _await(provenance)
-        journal.event(f"{ending.mark}" + (f": {ending.reason}" if ending.reason else ""))
+        provenance = gather_provenance(order, run, folder, post.credentials)
+        try:
+            write_aside(folder / ARGS_FILE, json.dumps(run.args, indent=2).encode())
+        except OSError as error:
+            ending = Ending("failed", f"{ARGS_FILE} cannot be written: {error.strerror}")
+        else:
+            ending = runner.run(_errand(order, run, post), journal, signals)
+        wait = PROVENANCE_WAIT
+        if post.job is not None and signals.stopped_by is not None:
+            by = signals.stopped_at + post.job.kill_wait() - MARGIN
+            keeper.hurry(by)
+            wait = max(0.0, by - time.monotonic()) * PROVENANCE_SHARE
+        await_provenance(provenance, wait)
+        goes_on = post.job is not None and post.job.goes_on(ending.reason)
+        words = f"{ending.mark}: {ending.reason}" if ending.reason else ending.mark
+        journal.event(f"{ending.reason}: another attempt follows" if goes_on else words)
         keeper.pause()
         journal.close()
-        if post.batch_log is not None and post.batch_log.is_file():
+        if post.batch_log is not None:
             _keep_batch_log(post.batch_log, folder / f"{post.place.scheduler}.log")
         if keeper.removed:
             post.folder.clear()
             raise RemovedError(f"{run.key} was removed, or has a later attempt")
-        if not mark.code and (code := _frozen_beside(folder)):
+        if not mark.code and (code := frozen_beside(folder)):
             mark = dataclasses.replace(mark, code=code)
             keeper.keep_code(code)
-        synced = _finish(keeper, post.folder, _ending_mark(mark, ending))
+        with _cleared_if_removed(post.folder):
+            if goes_on and (outcome := _leave(keeper, post, ending)):
+                return outcome
+            synced = _finish(keeper, post.folder, _ending_mark(mark, ending))
+    if post.job is not None:
+        post.job.stay_over(ending.reason)
     if live is not None:
         live.remove()
     if post.batch_log is not None:
@@ -165,20 +127,96 @@ def supervise(
     if synced and config.keep_local and post.folder.in_scratch and remote is not home:
         post.folder.copy_to(config.local_path / run.key)
     post.folder.clear()
+    if synced and config.b2 is not None and remote is home:
+        return Outcome(ending, synced=False, trouble=_why_at_home(post))
     return Outcome(ending, synced, keeper.trouble)
+
+
+def _is_published(order: Order, remote: Remote, home: DirectoryRemote) -> bool:
+    """Whether a record that the launcher wrote is where this worker stores the run.
+
+    It went to the project's storage; or to the home, where that could not be reached.
+    """
+    if order.config.b2 is None:
+        return True
+    return remote is not home and not (home.root / launch_name(order.launch.id)).is_file()
+
+
+def _started_mark(order: Order, run: PlannedRun, place: Place) -> Mark:
+    launch = order.launch
+    return Mark(
+        key=run.key,
+        attempt=run.attempt,
+        mark=STARTED,
+        node=run.node,
+        launch=launch.id,
+        place=place,
+        submitted_at=launch.created_at,
+        started_at=_now(),
+        args=run.args,
+        tags=launch.tags,
+        sweep=launch.sweep,
+        heartbeat=min(order.config.sync_every, HEARTBEAT),
+        position=run.position,
+        array_size=launch.array_size,
+        code=launch.code,
+    )
+
+
+def _errand(order: Order, run: PlannedRun, post: Post) -> Errand:
+    return Errand(
+        run.node,
+        run.args,
+        run.key,
+        run.attempt,
+        post.folder.path,
+        post.deadline,
+        order.python_path,
+        order.config,
+        post.credentials,
+        order.python,
+        order.frozen,
+    )
+
+
+def _leave(keeper: Keeper, post: Post, ending: Ending) -> Outcome | None:
+    """Hands the run on to its next attempt; None where there is none after all."""
+    assert post.job is not None
+    safe = keeper.leave(ending.reason)
+    try:
+        post.job.start_again(ending.reason)
+    except SchedulerError:
+        return None
+    if safe:
+        post.folder.clear()
+    return Outcome(ending, not keeper.trouble, keeper.trouble, goes_on=True)
 
 
 def _finish(keeper: Keeper, folder: RunFolder, mark: Mark) -> bool:
     try:
         return keeper.finish(mark)
     except RemovedError:
-        folder.clear()
         raise
     except (OSError, SavethatError) as error:
         raise StorageError(
-            f"{mark.key} could not be stored anywhere ({error}); its files are in {folder.path}",
+            f"{mark.key} could not be stored anywhere ({error}); its files are in {folder.address}",
             f"savethat upload {mark.key}, once there is room and a way",
         ) from error
+
+
+@contextlib.contextmanager
+def _cleared_if_removed(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except RemovedError:
+        folder.clear()
+        raise
+
+
+def _why_at_home(post: Post) -> str:
+    if post.sync == "login":
+        return 'sync = "login": the login node sends it'
+    return "there are no credentials for the bucket on this machine"
 
 
 def _ending_mark(mark: Mark, ending: Ending) -> Mark:
@@ -191,66 +229,10 @@ def _ending_mark(mark: Mark, ending: Ending) -> Mark:
     )
 
 
-def _gather_provenance(
-    order: Order, run: PlannedRun, folder: Path, credentials: Credentials | None
-) -> subprocess.Popen[bytes]:
-    """Starts gathering `reproducible.json` in a process beside the run.
-
-    It freezes the code too, where the launch has not: a foreground run does not wait for that.
-    """
-    launch, config = order.launch, order.config
-    options = {
-        "--root": str(config.root),
-        "--out": str(folder / PROVENANCE_FILE),
-        "--attempt": str(run.attempt),
-        "--capsule": launch.code,
-        "--reproduces": launch.reproduces,
-        "--freeze": "" if launch.code or not config.code.capsule else str(config.local_path / CODE),
-    }
-    process = subprocess.Popen(
-        [
-            *(order.python or sys.executable, "-m", "savethat.provenance"),
-            *(word for option, value in options.items() if value for word in (option, value)),
-            "--",
-            *order.argv,
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=open_environment(),
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    secrets = [credentials.key_id, credentials.key] if credentials else []
-    try:
-        # Through a pipe, so that what must not be written is not in an argument list either.
-        process.stdin.write("".join(json.dumps(secret) + "\n" for secret in secrets).encode())
-        process.stdin.close()
-    except BrokenPipeError:
-        pass
-    return process
-
-
-def _frozen_beside(folder: Path) -> str:
-    """The capsule that was made beside the run; none where that could not be."""
-    try:
-        name = json.loads((folder / PROVENANCE_FILE).read_bytes())["capsule"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return name if isinstance(name, str) and CODE_NAME.fullmatch(name) else ""
-
-
-def _await(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(PROVENANCE_WAIT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def _keep_batch_log(batch_log: Path, copy: Path) -> None:
-    if batch_log.stat().st_size > 0:
-        shutil.copyfile(batch_log, copy)
+    with contextlib.suppress(OSError):  # gone, or the disk is full: it is no file of the run's own
+        if batch_log.stat().st_size > 0:
+            shutil.copyfile(batch_log, copy)
 
 
 def _now() -> datetime:

@@ -47,7 +47,7 @@ def test_the_script_is_exactly_this_where_there_is_no_slurm(tmp_path: Path) -> N
 #SBATCH --time=00:02:00
 
 # setup
-trap '' USR2
+trap '' USR1 USR2
 module load cuda
 
 # command

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from savethat.config import SlurmConfig
 from savethat.launchers.slurm.commands import cluster_name, max_array_size, require_sbatch
-from savethat.launchers.slurm.options import Request, Value, merge, over
+from savethat.launchers.slurm.options import Request, Value, merge, over, with_requeue
 from savethat.run.record import Launch
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "over",
     "require_sbatch",
     "scripts",
+    "with_requeue",
     "worker_command",
 ]
 

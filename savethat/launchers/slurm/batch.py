@@ -20,6 +20,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from savethat.errors import SchedulerError
 from savethat.launchers.output import output_pattern
+from savethat.launchers.processes import INSIDE_A_RUN
 from savethat.launchers.slurm import commands, shared
 from savethat.launchers.slurm.arrays import Chunk, ranges
 from savethat.launchers.slurm.known import OWNED
@@ -34,8 +35,8 @@ from savethat.launchers.slurm.options import Request
 _JOB_ID = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)
 # The warning ahead of the time limit may come before the worker is ready for it (SLURM's timer is
 # up to 60 s early), and would end the shell or a starting Python; whoever installs a handler for
-# it gets it.
-_IGNORE_WARNING = "trap '' USR2"
+# it gets it. The same goes for USR1, which sites send for the same purpose.
+_IGNORE_WARNING = "trap '' USR1 USR2"
 # Variables such as SBATCH_PARTITION overrule a batch script: those of what is asked for are unset.
 # All that sbatch says goes to one stream: submitit would print stderr to ours. `timeout` and
 # `flock` are part of coreutils and util-linux, which every machine with SLURM has.
@@ -60,6 +61,7 @@ class Batch(submitit.SlurmExecutor):
         chdir: where the jobs start.
         max_parallel: the most tasks of the array at a time; 0: SLURM's choice.
         after: ids of the jobs that must have ended before this one begins.
+        hidden: environment variables that the job is not to get.
     """
 
     def __init__(
@@ -70,9 +72,12 @@ class Batch(submitit.SlurmExecutor):
         chdir: Path,
         max_parallel: int = 0,
         after: Sequence[str] = (),
+        hidden: Sequence[str] = (),
     ) -> None:
         super().__init__(folder)
         self._request = request
+        # A job is no part of the run that may have submitted it.
+        self._hidden = (*hidden, INSIDE_A_RUN)
         options: dict[str, Any] = {
             **request.options,
             "chdir": str(chdir),
@@ -143,7 +148,7 @@ class Batch(submitit.SlurmExecutor):
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         options = sorted({*OWNED, *self._request.options})
         names = [_VARIABLES.get(name, name.upper().replace("-", "_")) for name in options]
-        variables = " ".join(f"SBATCH_{name}" for name in names)
+        variables = " ".join([*(f"SBATCH_{name}" for name in names), *self._hidden])
         lock = str(self.folder / SBATCH_LOCK)
         return ["/bin/sh", "-c", _SBATCH, "sbatch", str(submission_file_path), variables, lock]
 

@@ -138,12 +138,15 @@ OWNED: dict[str, str] = {
     "wrap": "jobs run savethat's worker",
 }
 
+# Whether SLURM starts a job again by itself.
+REQUEUE = frozenset({"requeue", "no-requeue"})
+
 # sbatch takes one of these; naming one on the command line overrides another one in the
 # configuration.
 ALTERNATIVES: tuple[frozenset[str], ...] = (
     frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}),
     frozenset({"gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres"}),
-    frozenset({"requeue", "no-requeue"}),
+    REQUEUE,
     frozenset({"exclusive", "oversubscribe"}),
     frozenset({"nodelist", "nodefile"}),
 )

@@ -14,6 +14,7 @@ from savethat.launchers.slurm.known import (
     OPTIONAL_VALUE,
     OPTIONS,
     OWNED,
+    REQUEUE,
     SWITCHES,
     TIMES,
 )
@@ -101,16 +102,30 @@ def merge(
     return Request({name: merged[name] for name in sorted(merged)}, tuple(setup))
 
 
+def with_requeue(
+    options: Mapping[str, str | int | bool], requeue: bool
+) -> dict[str, str | int | bool]:
+    """The options of a job that SLURM is to start again by itself, or is not to.
+
+    One that does so unasked, as the site's default may be, would be an attempt nobody wanted.
+    """
+    others = {name: value for name, value in options.items() if name not in REQUEUE}
+    return {**others, "requeue" if requeue else "no-requeue": True}
+
+
 def over(
     before: Mapping[str, Value], flags: Mapping[str, Value], sbatch: Sequence[str] = ()
 ) -> Request:
     """What an earlier job asked for, with these options over it.
 
+    Whether SLURM may start it again was its launch's to say, and is not taken over.
+
     Raises:
         UsageError: sbatch has no such option, savethat sets it itself, or the value is wrong.
     """
     merged: dict[str, str | int | bool] = {}
-    for layer in (before, flags, _key_values(sbatch)):
+    asked = {name: value for name, value in before.items() if name not in REQUEUE}
+    for layer in (asked, flags, _key_values(sbatch)):
         _lay_over(merged, layer, "", UsageError)
     return Request({name: merged[name] for name in sorted(merged)})
 

@@ -43,6 +43,7 @@ def submit(
     folder: Path,
     chdir: Path,
     after: Sequence[str] = (),
+    hidden: Sequence[str] = (),
 ) -> Submitted:
     """Submits runs of a launch; call it while `submitting`.
 
@@ -58,6 +59,7 @@ def submit(
         folder: the launch's, on the shared file system.
         chdir: where the jobs start.
         after: ids of live jobs that count into the launch's limit.
+        hidden: environment variables that the jobs are not to get.
 
     Raises:
         UnansweredError: sbatch did not answer in time.
@@ -69,7 +71,7 @@ def submit(
     why = ""
     while todo:
         chunk = todo[0]
-        batch = Batch(chunk, request, folder, chdir, launch.max_parallel, before)
+        batch = Batch(chunk, request, folder, chdir, launch.max_parallel, before, hidden)
         try:
             job = batch.send(command(chunk.offset))
         except RefusedByLimitError as error:

@@ -1,0 +1,50 @@
+"""The processes of a run, whatever session they are in: known by a variable, and ended by it.
+
+Data loaders and the like put themselves into sessions of their own, or outlive their parents.
+"""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+# Set in the environment of a run's processes, and so of all that they start: its key and attempt.
+INSIDE_A_RUN = "_SAVETHAT_RUN"
+
+# Seconds in which the kernel takes away a process that was killed; one that hangs in the kernel
+# (a file server that does not answer) is left to it.
+_PATIENCE = 5.0
+
+
+def marker(key: str, attempt: int) -> dict[str, str]:
+    """The variable by which the processes of an attempt are known."""
+    return {INSIDE_A_RUN: f"{key}.{attempt}"}
+
+
+def end_processes(key: str) -> int:
+    """Kills what runs on this machine, of this user, for any attempt of a run; how many those were.
+
+    This process, and those it descends from, are not meant: it may be part of another run itself.
+    """
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    killed = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid in own or not _belongs(process, key):
+                continue
+            process.kill()
+            killed.append(process)
+        except (psutil.Error, OSError):
+            continue
+    psutil.wait_procs(killed, timeout=_PATIENCE)
+    return len(killed)
+
+
+def _belongs(process: psutil.Process, key: str) -> bool:
+    if process.uids().real != os.getuid():
+        return False
+    run, _, _attempt = process.environ().get(INSIDE_A_RUN, "").rpartition(".")
+    # A job that the run has submitted carries its variable, but is SLURM's.
+    job = process.environ().get("SLURM_JOB_ID")
+    return run == key and job == os.environ.get("SLURM_JOB_ID")
