@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from datetime import datetime, timezone
 
@@ -9,6 +10,7 @@ import pytest
 
 from savethat.run.record import Mark, Place
 from savethat.run.status import (
+    ANSWER_AGE,
     SUBMIT_GRACE,
     Answer,
     Job,
@@ -60,7 +62,6 @@ def test_an_ending_mark_is_the_truth_whatever_else_is_said(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (PENDING, State(Status.QUEUED, "Resources")),
         (RUNNING, State(Status.RUNNING)),
         (TIMEOUT, State(Status.LOST, "timeout")),
         (SCANCEL, State(Status.CANCELLED, "cancelled by anna")),
@@ -71,6 +72,57 @@ def test_without_an_ending_a_scheduler_that_knows_the_job_decides(
 ) -> None:
     said = mark("started") if started else None
     assert read_status(said, answer, heartbeat_age=heartbeat_age, launch_age=OLD) == expected
+
+
+def test_a_pending_job_is_queued() -> None:
+    assert read_status(None, PENDING, launch_age=OLD) == State(Status.QUEUED, "Resources")
+
+
+@pytest.mark.parametrize("reason", ["preempted", "timeout", ""])
+def test_a_pending_job_that_had_begun_is_queued_again(reason: str) -> None:
+    said = mark("started", reason)
+    state = read_status(said, PENDING, heartbeat_age=STALE, launch_age=OLD)
+    assert state == State(Status.QUEUED, f"{reason or 'requeued'} (attempt 2 queued)")
+
+
+def test_a_job_that_began_since_it_was_asked_about_is_not_called_requeued() -> None:
+    said = mark("started")
+    for age, reason in ((ANSWER_AGE - 1, "Resources"), (ANSWER_AGE, "requeued (attempt 2 queued)")):
+        state = read_status(said, PENDING, heartbeat_age=age, launch_age=OLD)
+        assert state == State(Status.QUEUED, reason)
+    # Where an attempt says itself that another follows, that is so at once.
+    said = mark("started", "preempted")
+    state = read_status(said, PENDING, heartbeat_age=FRESH, launch_age=OLD)
+    assert state.reason == "preempted (attempt 2 queued)"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "reason"),
+    [(1, "Resources"), (2, "requeued (attempt 2 queued)"), (3, "requeued (attempt 3 queued)")],
+)
+def test_a_scheduler_that_counts_attempts_is_believed(attempt: int, reason: str) -> None:
+    job = dataclasses.replace(PENDING, attempt=attempt)
+    state = read_status(mark("started"), job, heartbeat_age=FRESH, launch_age=OLD)
+    assert state == State(Status.QUEUED, reason)
+
+
+@pytest.mark.parametrize(("attempt", "reason"), [(0, "preempted"), (1, "preempted"), (2, "")])
+def test_the_last_word_of_an_attempt_is_not_said_of_the_next(attempt: int, reason: str) -> None:
+    job = dataclasses.replace(RUNNING, attempt=attempt)
+    state = read_status(mark("started", "preempted"), job, heartbeat_age=FRESH, launch_age=OLD)
+    assert state == State(Status.RUNNING, reason)
+
+
+def test_an_attempt_that_says_that_another_follows_is_believed_from_afar_while_it_is_fresh() -> (
+    None
+):
+    said = mark("started", "preempted")
+    state = read_status(said, SILENT, heartbeat_age=STALE - 1)
+    assert state == State(Status.QUEUED, "preempted (attempt 2 queued)")
+    assert read_status(said, SILENT, heartbeat_age=STALE).status is Status.UNKNOWN
+    # Its scheduler may know better: it was not started again.
+    silent_end = dataclasses.replace(TIMEOUT, reason="")
+    assert read_status(said, silent_end) == State(Status.LOST, "preempted")
 
 
 @pytest.mark.parametrize("heartbeat_age", [FRESH, STALE])

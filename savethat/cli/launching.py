@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from savethat.cli.session import Session, warn
 from savethat.errors import ArgumentError, UsageError
+from savethat.untrusted import read_json
 
 if TYPE_CHECKING:
     from savethat.launch.destinations import Destination
@@ -80,6 +80,18 @@ def launch_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def requeue_option(command: Command) -> Command:
+    """Adds how often runs may be started again; the command takes it as `requeue`."""
+    option = click.option(
+        "--requeue",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Start a run again up to N times when it was preempted, out of time, or its worker or"
+        " machine was lost. 3 for nodes that resume, else 0.",
+    )
+    return option(command)
 
 
 def given_resources(options: dict[str, Any]) -> dict[str, str]:
@@ -194,8 +206,8 @@ def read_arguments(path: Path | None) -> dict[str, Any]:
     if path.suffix != ".json":
         return dict(read_toml(path))
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        data = read_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, dict):
         raise UsageError(f"{path}: not a JSON object", 'write the arguments as {"name": …}')

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savethat.cli.completing import complete_keys
-from savethat.cli.launching import destination, given_resources, resource_options
+from savethat.cli.launching import (
+    destination,
+    given_resources,
+    requeue_option,
+    resource_options,
+)
 from savethat.cli.selection import filter_options, own_runs
 from savethat.cli.session import Session, pass_session, talk, warn
 from savethat.errors import RefusedError, UsageError
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--slurm", is_flag=True, help="As SLURM jobs, wherever they ran before.")
 @click.option("--detach", is_flag=True, help="In this machine's queue, wherever they ran before.")
 @click.option("--same-code", is_flag=True, help="Run the code that the attempt before ran.")
+@click.option("--resume", is_flag=True, help="Go on from the files of the attempt before.")
+@requeue_option
 @resource_options
 @filter_options
 @pass_session
@@ -34,13 +41,16 @@ def command(
     slurm: bool,
     detach: bool,
     same_code: bool,
+    resume: bool,
+    requeue: int | None,
     **options: Any,
 ) -> None:
     """Start the next attempt of runs that failed, were cancelled or are lost, under their keys.
 
     They run the code as it is now, or with --same-code that of the attempt before. What ran on
     SLURM goes there again, with what it asked for then and the options given now (--mem 64G); all
-    else goes into this machine's queue. Prints the keys.
+    else goes into this machine's queue. With --resume a run goes on from its files, whatever its
+    node says; without, only that of a node which resumes does. Prints the keys.
     """
     from savethat.launch.again import retry
     from savethat.run.status import UNSUCCESSFUL
@@ -64,6 +74,8 @@ def command(
         tuple(sys.argv),
         max_parallel=options["max_parallel"] or 0,
         same_code=same_code,
+        requeue=requeue,
+        resume=resume,
     )
     for each in done:
         warn(each.warnings)

@@ -19,6 +19,7 @@ from savethat.cli.launching import (
     naming,
     read_arguments,
     refuse_own_options,
+    requeue_option,
     resource_options,
     shows_help,
 )
@@ -28,7 +29,7 @@ from savethat.errors import ArgumentError, RunFailedError, UsageError
 if TYPE_CHECKING:
     from savethat.launch.destinations import Destination
     from savethat.launch.plan import Asked
-    from savethat.worker.supervisor import Outcome
+    from savethat.worker.post import Outcome
 
 INTERRUPTED = 130
 
@@ -43,6 +44,7 @@ INTERRUPTED = 130
 @click.option("--slurm", is_flag=True, help="Submit it as a SLURM job.")
 @click.option("--detach", is_flag=True, help="Put it into this machine's queue.")
 @resource_options
+@requeue_option
 @launch_options
 @click.option("--pdb", is_flag=True, help="Open the debugger where the node raises.")
 @click.argument("node", metavar="NODE", shell_complete=complete_nodes)
@@ -55,6 +57,7 @@ def command(
     node_args: tuple[str, ...],
     slurm: bool,
     detach: bool,
+    requeue: int | None,
     tag: tuple[str, ...],
     wait: bool,
     dry_run: bool,
@@ -75,7 +78,7 @@ def command(
     cls = find(session, node)
     if shows_help(cls, node_args, ctx):
         return 0
-    _check(options, slurm=slurm, detach=detach, wait=wait, pdb=pdb)
+    _check({**options, "requeue": requeue}, slurm=slurm, detach=detach, wait=wait, pdb=pdb)
     refuse_own_options(cls, node_args, ctx)
     try:
         point = args.parse(args_type(cls), node_args, base=read_arguments(config_file))
@@ -87,6 +90,7 @@ def command(
         argv=tuple(sys.argv),
         tags=tag,
         max_parallel=options["max_parallel"] or 0,
+        requeue=requeue,
     )
     remember_nodes(session.config.root, [cls])
     if not slurm and not detach:
@@ -107,9 +111,14 @@ def _check(options: dict[str, Any], *, slurm: bool, detach: bool, wait: bool, pd
     asked = given_resources(options) or any(
         options[name] for name in ("preset", "sbatch", "max_parallel")
     )
-    for given, what in ((asked, "resource options"), (wait, "--wait")):
+    requeue = options["requeue"] is not None
+    for given, what in (
+        (asked, "resource options are"),
+        (wait, "--wait is"),
+        (requeue, "--requeue is"),
+    ):
         if given:
-            raise UsageError(f"{what} are for jobs", "savethat run --slurm …, or --detach")
+            raise UsageError(f"{what} for jobs", "savethat run --slurm …, or --detach")
 
 
 def _describe(asked: Asked) -> int:

@@ -18,6 +18,7 @@ from savethat.cli.launching import (
     naming,
     read_arguments,
     refuse_own_options,
+    requeue_option,
     resource_options,
     shows_help,
 )
@@ -48,6 +49,7 @@ INTERRUPTED = 130
 @click.option("--same-code", is_flag=True, help="Runs of other code do not count as done.")
 @click.option("--fresh", is_flag=True, help="Run all points again, as a new sweep.")
 @resource_options
+@requeue_option
 @launch_options
 @click.argument("node", metavar="NODE", shell_complete=complete_nodes)
 @click.argument("node_args", nargs=-1, type=click.UNPROCESSED, metavar="[NODE ARGS]")
@@ -64,6 +66,7 @@ def command(
     random_seed: int,
     same_code: bool,
     fresh: bool,
+    requeue: int | None,
     tag: tuple[str, ...],
     wait: bool,
     dry_run: bool,
@@ -101,6 +104,7 @@ def command(
         tags=tag,
         max_parallel=options["max_parallel"] or 0,
         code=_present_code(session) if same_code else "",
+        requeue=requeue,
     )
     remember_nodes(session.config.root, [cls])
     to = destination(session, options, slurm=slurm, dry=dry_run)

@@ -4,7 +4,7 @@
 - `here`: the foreground, and this process
 - `destinations`: SLURM, and this machine's queue
 - `submit`: one launch, and going on with one that was cut short
-- `again`: the next attempt of runs that failed
+- `again`, `continuing`: the next attempt of runs that failed, anew or from their files
 - `sweep`: many runs of a node, of which only what is missing is launched
 - `face`: what Python code calls
 """

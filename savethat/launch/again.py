@@ -12,14 +12,15 @@ from savethat.catalog.row import Row
 from savethat.config import Config
 from savethat.discovery import import_node
 from savethat.errors import RefusedError
-from savethat.launch.destinations import Destination
+from savethat.launch.continuing import bring_here, require_files
+from savethat.launch.destinations import REQUEUES, Destination
 from savethat.launch.submit import Submitted, submit_launch
 from savethat.launchers.locks import lock
 from savethat.node import args_type, resumes
 from savethat.remotes.base import Remote
 from savethat.run.key import stem_of
 from savethat.run.layout import LOCKS, launches_prefix, parse_launch_name
-from savethat.run.record import Launch, PlannedRun
+from savethat.run.record import SLURM, Launch, PlannedRun
 from savethat.run.status import UNSUCCESSFUL
 
 _PATIENCE = 60.0
@@ -35,6 +36,8 @@ def retry(
     max_parallel: int = 0,
     after: Sequence[str] = (),
     same_code: bool = False,
+    requeue: int | None = None,
+    resume: bool = False,
 ) -> list[Submitted]:
     """Submits the next attempt of runs: one launch for those that were launched together.
 
@@ -50,9 +53,13 @@ def retry(
         max_parallel: the most of these runs at a time; 0 for no limit.
         after: ids of SLURM jobs that count into that limit.
         same_code: whether to run the code that the attempt before ran.
+        requeue: how often each may be started again when it was ended from outside; None: as the
+            launch before said.
+        resume: whether they find the files of the attempt before, whatever their nodes say.
 
     Raises:
-        RefusedError: a run has not ended, or has a result.
+        RefusedError: a run has not ended, or has a result; or, to be resumed, its files are not
+            within reach.
         ArgumentError: a node does not take a run's arguments any more.
         NotFoundError: a node is gone.
         SchedulerError: the scheduler refused a launch; those before it stay submitted.
@@ -60,7 +67,11 @@ def retry(
     for row in rows:
         if row.status not in UNSUCCESSFUL:
             raise RefusedError(f"{row.key} is {row.status.value}: there is nothing to retry")
-    resumable = {node: _check_node(node, rows) for node in {row.node for row in rows}}
+    if resume:
+        require_files(catalog, rows)
+    resumable = {
+        node: _check_node(node, rows) or resume for node in sorted({row.node for row in rows})
+    }
     done: list[Submitted] = []
     for (stem, code), members in _groups(rows, same_code=same_code).items():
         destination = to(members[0])
@@ -69,10 +80,13 @@ def retry(
         with lock(path, f"another process is retrying {stem}", timeout=_PATIENCE):
             members = _still_ended(catalog, members)
             if members:
-                launch = _plan(config, catalog.remote, stem, members, destination, resumable)
+                times = _requeue(catalog, members[0], destination, requeue, resumable)
+                launch = _plan(config, catalog.remote, stem, members, destination, resumable, times)
                 launch = dataclasses.replace(
                     launch, max_parallel=max_parallel, code=code, argv=tuple(argv)
                 )
+                if config.sync == "login" and launch.place.scheduler == SLURM:
+                    bring_here(catalog, [row for row in members if resumable[row.node]])
                 before = [*after, *(job for each in done for job in each.sent.jobs)]
                 done.append(submit_launch(config, launch, destination, argv, before))
     return done
@@ -85,6 +99,21 @@ def _still_ended(catalog: Catalog, rows: Sequence[Row]) -> list[Row]:
         return [row for row in rows if now is not None and now.attempt == row.attempt]
     attempts = {row.key: row.attempt for row in catalog.list(node=_class(rows[0])).rows}
     return [row for row in rows if attempts.get(row.key) == row.attempt]
+
+
+def _requeue(
+    catalog: Catalog,
+    row: Row,
+    to: Destination,
+    asked: int | None,
+    resumable: Mapping[str, bool],
+) -> int:
+    """How often runs may be started again; asked for none, as the launch before said."""
+    if asked is not None:
+        return asked
+    before = catalog.launch(row.launch)
+    default = REQUEUES if resumable[row.node] else 0
+    return to.requeue(None, before.requeue if before is not None else default)
 
 
 def _check_node(node: str, rows: Iterable[Row]) -> bool:
@@ -116,6 +145,7 @@ def _plan(
     rows: Sequence[Row],
     to: Destination,
     resumable: Mapping[str, bool],
+    requeue: int,
 ) -> Launch:
     first = rows[0]
     runs = tuple(
@@ -128,10 +158,11 @@ def _plan(
         place=to.place(),
         runs=runs,
         root=str(config.root),
-        resources=to.resources(),
+        resources=to.resources(requeue),
         tags=first.tags,
         sweep=first.sweep,
         array_size=to.array_size(len(runs)),
+        requeue=requeue,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from savethat.config import Config
+from savethat.config import KEY_VARIABLES, Config, in_environment_only
 from savethat.errors import UsageError
 from savethat.launchers.foreground import this_process
 from savethat.run.record import QUEUE, SLURM, Launch, Place
@@ -19,6 +19,10 @@ from savethat.worker.order import Order
 if TYPE_CHECKING:
     from savethat.launchers.base import JobRef
     from savethat.launchers.slurm import Request
+
+
+# How often a run whose node resumes may be started again, where its launch says nothing else.
+REQUEUES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +63,17 @@ class Destination(abc.ABC):
     def place(self) -> Place:
         """Where a launch of this process goes."""
 
+    def requeue(self, asked: int | None, default: int) -> int:
+        """How often a run may be started again: as was asked, else as the place's options say."""
+        return default if asked is None else asked
+
     @abc.abstractmethod
-    def resources(self) -> Mapping[str, Any]:
-        """What each run asks for, as the launch record keeps it."""
+    def resources(self, requeue: int) -> Mapping[str, Any]:
+        """What each run asks for, as the launch record keeps it.
+
+        Args:
+            requeue: how often it may be started again.
+        """
 
     @abc.abstractmethod
     def array_size(self, runs: int) -> int:
@@ -107,8 +119,16 @@ class ToSlurm(Destination):
         return Place(SLURM, cluster, here.user, here.host)
 
     @override
-    def resources(self) -> Mapping[str, Any]:
-        return dict(self.request.options)
+    def requeue(self, asked: int | None, default: int) -> int:
+        if asked is None and "requeue" in self.request.options:
+            return REQUEUES
+        return super().requeue(asked, 0 if "no-requeue" in self.request.options else default)
+
+    @override
+    def resources(self, requeue: int) -> Mapping[str, Any]:
+        from savethat.launchers.slurm import with_requeue
+
+        return with_requeue(self.request.options, requeue > 0)
 
     @override
     def array_size(self, runs: int) -> int:
@@ -167,7 +187,7 @@ class ToQueue(Destination):
         return Place(QUEUE, QUEUE, here.user, here.host, here.machine)
 
     @override
-    def resources(self) -> Mapping[str, Any]:
+    def resources(self, requeue: int) -> Mapping[str, Any]:
         gpus = self.gpus if self.gpus is not None else min(1, len(self.devices))
         limit = self.config.queue.max_parallel or 0
         return {"cpus": self.cpus, "gpus": gpus, "devices": self.devices, "queue_limit": limit}
@@ -194,10 +214,6 @@ def slurm_destination(
     from savethat.launchers import slurm
 
     request = slurm.make_request(config.slurm, preset=preset, flags=flags, sbatch=sbatch)
-    if not request.options.get("requeue"):
-        # A job that SLURM starts again by itself would be a second attempt nobody asked for.
-        options = {**request.options, "no-requeue": True}
-        request = dataclasses.replace(request, options=options)
     return ToSlurm(request, dry)
 
 
@@ -236,7 +252,8 @@ def _to_queue(launch: Launch, positions: Sequence[int], folder: Path) -> Sent:
     wanted = set(positions)
     runs = [(run.key, run.attempt, run.position) for run in launch.runs if run.position in wanted]
     needs = Needs(max_parallel=launch.max_parallel, **launch.resources)
-    new = enqueue(Batch(launch.id, folder, sys.executable, needs), runs)
+    batch = Batch(launch.id, folder, sys.executable, needs, launch.requeue)
+    new = enqueue(batch, runs)
     return Sent(tuple(new))
 
 
@@ -269,6 +286,7 @@ def _to_slurm(
         folder=folder,
         chdir=order.config.root,
         after=[*after, *alive],
+        hidden=_hidden(order.config),
     )
     waiting = set(done.waiting)
     sent = tuple(position for position in positions if position not in waiting)
@@ -283,3 +301,11 @@ def refs(launch: Launch) -> list[JobRef]:
         JobRef(launch.id, run.position, launch.place, launch.array_size, run.key, run.attempt)
         for run in launch.runs
     ]
+
+
+def _hidden(config: Config) -> Sequence[str]:
+    """The variables of the bucket's key, where jobs find it in the user's files.
+
+    SLURM keeps a copy of each job's environment on the controller's disk.
+    """
+    return () if config.b2 is None or in_environment_only(config) else KEY_VARIABLES

@@ -36,6 +36,7 @@ def submit(
     gpus: int | None = None,
     cpus: int = 0,
     tags: Sequence[str] = (),
+    requeue: int | None = None,
 ) -> Run:
     """Submits a node and returns its run, which can be waited for.
 
@@ -46,13 +47,15 @@ def submit(
         gpus: in the queue, GPUs of its own; None: one, where the machine has any.
         cpus: in the queue, cores of its own; 0: it shares them all.
         tags: the user's words for it.
+        requeue: how often it may be started again when it was ended from outside: preempted, out
+            of time, its machine gone. None: three times where the node resumes, else never.
 
     Raises:
         SchedulerError: SLURM refused it.
         UsageError: an option that sbatch does not have; a node that a job cannot import.
     """
     config = load()
-    asked = Asked(type(node), [node.args], tags=tuple(tags))
+    asked = Asked(type(node), [node.args], tags=tuple(tags), requeue=_times(requeue))
     done = submit_asked(config, asked, _destination(config, slurm, gpus=gpus, cpus=cpus))
     return open_run(config, done.launch.id)
 
@@ -69,6 +72,7 @@ def sweep(
     max_parallel: int = 0,
     tags: Sequence[str] = (),
     fresh: bool = False,
+    requeue: int | None = None,
 ) -> Sweep:
     """Launches a node with many arguments; those that have a run already are not run again.
 
@@ -83,6 +87,7 @@ def sweep(
         tags: as for `submit`.
         max_parallel: the most of these runs at a time; 0 for no limit of their own.
         fresh: run all points again.
+        requeue: as for `submit`.
 
     Returns:
         The runs of all points, those there were already included.
@@ -101,12 +106,24 @@ def sweep(
     # Making each node checks that its arguments are of its class.
     nodes = [node(args) for args in chosen]
     config = load()
-    asked = Asked(node, [each.args for each in nodes], tags=tuple(tags), max_parallel=max_parallel)
+    asked = Asked(
+        node,
+        [each.args for each in nodes],
+        tags=tuple(tags),
+        max_parallel=max_parallel,
+        requeue=_times(requeue),
+    )
     to = _destination(config, slurm, gpus=gpus, cpus=cpus)
     swept = sweeps.sweep(config, asked, to, fresh=fresh)
     catalog = open_catalog(config)
     rows = {row.key: row for row in catalog.list(node=node.__name__).rows}
     return Sweep(swept.id, [Run(catalog, rows[key]) for key in swept.keys if key in rows])
+
+
+def _times(requeue: int | None) -> int | None:
+    if requeue is not None and requeue < 0:
+        raise UsageError(f"requeue={requeue}: a run cannot be started again less than never")
+    return requeue
 
 
 def _destination(

@@ -15,8 +15,9 @@ from savethat.worker.inline import Inline
 from savethat.worker.journal import Terminal
 from savethat.worker.ledger import publish
 from savethat.worker.order import Order
+from savethat.worker.post import Outcome, Post
 from savethat.worker.process import ChildProcess
-from savethat.worker.supervisor import Outcome, Post, supervise
+from savethat.worker.supervisor import supervise
 
 # How long a node may take to end after Ctrl-C before it is killed. A second Ctrl-C does not wait.
 FOREGROUND_GRACE = 10.0

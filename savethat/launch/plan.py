@@ -28,6 +28,8 @@ class Asked:
         sweep: the sweep's id; empty where it is none.
         max_parallel: the most of these runs at a time; 0 for no limit of their own.
         code: in a sweep, the capsule that a run must have run from to count; empty for any.
+        requeue: how often each run may be started again when it was ended from outside; None: as
+            its node and the place it goes to say.
     """
 
     node: type[Node[Any, Any]]
@@ -37,6 +39,7 @@ class Asked:
     sweep: str = ""
     max_parallel: int = 0
     code: str = ""
+    requeue: int | None = None
 
 
 def plan(
@@ -46,8 +49,18 @@ def plan(
     *,
     resources: Mapping[str, Any],
     array_size: int = 0,
+    requeue: int = 0,
 ) -> Launch:
-    """The record of a launch of new runs; nothing is written yet."""
+    """The record of a launch of new runs; nothing is written yet.
+
+    Args:
+        config: the project's configuration.
+        asked: the runs.
+        place: where they go.
+        resources: what each asks for.
+        array_size: the most in one job array; 0 where there is none.
+        requeue: how often each may be started again.
+    """
     now = datetime.now(timezone.utc)
     stem = new_key(asked.node.__name__, now, random.SystemRandom().choices)
     node, resumable = dotted_name(asked.node), resumes(asked.node)
@@ -68,6 +81,7 @@ def plan(
         array_size=array_size if len(runs) > 1 else 0,
         max_parallel=asked.max_parallel,
         argv=asked.argv,
+        requeue=requeue,
     )
 
 

@@ -16,6 +16,7 @@ def preview(config: Config, launch: Launch, to: Destination) -> str:
     if isinstance(to, ToSlurm):
         from savethat.launchers import slurm
 
+        request = slurm.Request(launch.resources, to.setup)
         folder = folder_of(config, launch.id)
-        text += "\n".join(slurm.scripts(launch, to.request, folder=folder, chdir=config.root))
+        text += "\n".join(slurm.scripts(launch, request, folder=folder, chdir=config.root))
     return text

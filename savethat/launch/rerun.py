@@ -6,6 +6,7 @@ environment.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -26,8 +27,9 @@ from savethat.worker.folder import RunFolder
 from savethat.worker.journal import Terminal
 from savethat.worker.ledger import publish
 from savethat.worker.order import Order
+from savethat.worker.post import Post
 from savethat.worker.process import ChildProcess
-from savethat.worker.supervisor import Post, supervise
+from savethat.worker.supervisor import supervise
 
 
 def rerun(
@@ -47,7 +49,10 @@ def rerun(
         SchedulerError: the scheduler refused it.
     """
     to.check()
-    launch = _launch(config, row, code, to.place(), to.resources(), argv)
+    # A node that is not known here does not resume: only who asks for it has it started again.
+    requeue = to.requeue(None, default=0)
+    launch = _launch(config, row, code, to.place(), to.resources(requeue), argv)
+    launch = dataclasses.replace(launch, requeue=requeue)
     return submit_launch(config, launch, to, argv, python=python).launch.id
 
 

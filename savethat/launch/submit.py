@@ -11,19 +11,20 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from savethat.config import Config
+from savethat.config import Config, in_environment_only
 from savethat.discovery import add_to_path, importable
 from savethat.errors import ConfigError, SchedulerError, UnreachableError, UsageError
-from savethat.launch.destinations import Destination, Sent, hand_over
+from savethat.launch.destinations import REQUEUES, Destination, Sent, hand_over
 from savethat.launch.freeze import frozen, keep_code
 from savethat.launch.plan import Asked, bucket_key, plan
 from savethat.launchers.locks import submitting
 from savethat.launchers.slurm.leftovers import UnansweredError
+from savethat.node import resumes
 from savethat.remotes import open_remote
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import launch_folder, launch_name
-from savethat.run.record import Launch
+from savethat.run.record import SLURM, Launch
 from savethat.worker.ledger import publish
 from savethat.worker.order import ORDER_FILE, Order
 
@@ -55,12 +56,14 @@ def planned(config: Config, asked: Asked, to: Destination) -> Launch:
             " it",
             "move it into a module of the project's package",
         )
+    requeue = to.requeue(asked.requeue, REQUEUES if resumes(asked.node) else 0)
     return plan(
         config,
         asked,
         to.place(),
-        resources=to.resources(),
+        resources=to.resources(requeue),
         array_size=to.array_size(len(asked.points)),
+        requeue=requeue,
     )
 
 
@@ -107,7 +110,7 @@ def submit_launch(
         remote.delete([launch_name(launch.id)])
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    warnings += keep_code(config, launch)
+    warnings += keep_code(config, launch) + _exposed(config, launch)
     return Submitted(launch, sent, (*warnings, *_waiting(launch, sent)))
 
 
@@ -161,6 +164,17 @@ def _record(config: Config, launch: Launch) -> tuple[Remote, list[str]]:
         publish(home, launch)
         return home, [f"{error.message}: the launch is recorded in {config.local_path} for now"]
     return remote, []
+
+
+def _exposed(config: Config, launch: Launch) -> list[str]:
+    """A warning where SLURM is handed the bucket's key: it keeps a copy of a job's environment."""
+    on_slurm = launch.place.scheduler == SLURM and config.b2 is not None
+    if not on_slurm or config.sync == "login" or not in_environment_only(config):
+        return []
+    return [
+        "the B2 key is in the environment only, of which SLURM keeps a copy; `savethat setup`"
+        " stores it where jobs find it and only you read it"
+    ]
 
 
 def _waiting(launch: Launch, sent: Sent) -> list[str]:

@@ -146,6 +146,7 @@ def _launch_missing(config: Config, catalog: Catalog, asked: Asked, to: Destinat
             asked.argv,
             max_parallel=asked.max_parallel,
             after=after,
+            requeue=asked.requeue,
         )
         swept = _add(swept, retried, retried=sum(len(each.launch.runs) for each in retried))
         after += [job for each in retried for job in each.sent.jobs]

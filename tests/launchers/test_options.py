@@ -7,7 +7,7 @@ import pytest
 from savethat.config import SlurmConfig
 from savethat.errors import ConfigError, UsageError
 from savethat.launchers.slurm.known import ALTERNATIVES, OPTIONS, OWNED, TIMES
-from savethat.launchers.slurm.options import merge
+from savethat.launchers.slurm.options import merge, over, with_requeue
 
 CONFIG = SlurmConfig(
     defaults={"partition": "gpu", "time": "4h", "mem": "8G", "gres": "gpu:1", "exclusive": True},
@@ -57,6 +57,17 @@ def test_an_option_goes_over_its_alternatives() -> None:
     # In one layer the user may have meant both: sbatch is to say.
     both = merge(SlurmConfig(defaults={"gpus": 2, "gpus-per-node": 1}))
     assert both.options == {"gpus": 2, "gpus-per-node": 1}
+
+
+def test_a_job_is_requeued_or_is_not_whatever_was_said_before() -> None:
+    for before in ((), ("requeue",), ("no-requeue",)):
+        options: dict[str, str | int | bool] = {"mem": "8G", **dict.fromkeys(before, True)}
+        assert with_requeue(options, requeue=True) == {"mem": "8G", "requeue": True}
+        assert with_requeue(options, requeue=False) == {"mem": "8G", "no-requeue": True}
+        # What the launch before said is not among what a retry asks for again.
+        asked: dict[str, str | int | float | bool] = {**options}
+        assert over(asked, {"time": "1h"}).options == {"mem": "8G", "time": "01:00:00"}
+    assert over({"no-requeue": True}, {}, ["requeue=true"]).options == {"requeue": True}
 
 
 def test_false_takes_an_option_back() -> None:

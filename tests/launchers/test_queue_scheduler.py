@@ -13,8 +13,9 @@ from savethat.errors import SchedulerError
 from savethat.launchers import queue
 from savethat.launchers.base import JobRef
 from savethat.launchers.foreground import this_process
+from savethat.launchers.processes import INSIDE_A_RUN
 from savethat.launchers.queue import revive
-from savethat.launchers.queue.environment import INSIDE_A_RUN, own_fingerprint
+from savethat.launchers.queue.environment import own_fingerprint
 from savethat.launchers.queue.job import Batch, Needs
 from savethat.launchers.queue.scheduler import KILLED, Queue
 from savethat.launchers.queue.store import Store, queue_file
@@ -64,9 +65,16 @@ def ref(name: str = "A", place: Place = SENT) -> JobRef:
     return JobRef(name, 0, place, key=name)
 
 
-def add(store: Store, name: str = "A") -> int:
+def word(
+    phase: Phase, number: int, reason: str = "", *, cancelled: bool = False, attempt: int = 1
+) -> Job:
+    host = "" if phase is Phase.PENDING else SENT.host
+    return Job(phase, reason, cancelled, str(number), host, attempt)
+
+
+def add(store: Store, name: str = "A", requeue: int = 0) -> int:
     """Queues a run; its number."""
-    store.add(Batch(name, Path("/jobs"), sys.executable, Needs()), [(name, 1, 0)], HERE)
+    store.add(Batch(name, Path("/jobs"), sys.executable, Needs(), requeue), [(name, 1, 0)], HERE)
     return store.jobs([name])[0].number
 
 
@@ -90,19 +98,49 @@ def test_a_queue_that_never_was_knows_no_run() -> None:
 
 def test_a_run_from_the_queue_to_its_end(store: Store, worker: Worker) -> None:
     number = add(store)
-    assert answer(ref()) == Job(Phase.PENDING, job_id=str(number))
+    assert answer(ref()) == word(Phase.PENDING, number)
     ((job, _),) = store.queued(HERE, launches=1, of_each=1)
     claim = store.start(job, 0)
     assert claim is not None
-    assert answer(ref()) == Job(Phase.PENDING, "starting", job_id=str(number))
+    assert answer(ref()) == word(Phase.PENDING, number, "starting")
     assert store.claim(number, claim, worker.place.pid, worker.place.pid_started)
-    assert answer(ref()) == Job(Phase.RUNNING, job_id=str(number), host=SENT.host)
+    assert answer(ref()) == word(Phase.RUNNING, number)
     worker.kill()
-    assert answer(ref()) == Job(Phase.OVER, KILLED, job_id=str(number), host=SENT.host)
+    assert answer(ref()) == word(Phase.OVER, number, KILLED)
     store.end(number, claim, reason="exit code 3")
-    assert answer(ref()) == Job(Phase.OVER, "exit code 3", job_id=str(number), host=SENT.host)
+    assert answer(ref()) == word(Phase.OVER, number, "exit code 3")
     later = dataclasses.replace(ref(), attempt=2)
     assert answer(later) == NoSuchJob()
+
+
+def test_a_run_that_is_started_again_is_known_by_each_of_its_attempts(
+    store: Store, worker: Worker
+) -> None:
+    number = add(store, requeue=1)
+    claim = run(store, number, worker.place)
+    second = dataclasses.replace(ref(), attempt=2)
+    assert answer(ref()) == word(Phase.RUNNING, number)
+    assert answer(second) == NoSuchJob()
+    snapshot = Queue().ask(max_age=0)
+    worker.kill()
+    # Nobody has put it back yet; that it is to be is certain.
+    assert answer(ref()) == word(Phase.PENDING, number, attempt=2)
+    store.end_killed(number, claim, KILLED)
+    # The newest mark is of the first attempt, until the second one has begun.
+    for asked in (ref(), second):
+        assert answer(asked) == word(Phase.PENDING, number, attempt=2)
+    # It began after the queue was asked, and before the marks were listed.
+    claim = run(store, number, this_process(QUEUE, QUEUE))
+    assert snapshot.answers([second])[second] == word(Phase.RUNNING, number, attempt=2)
+    store.end_killed(number, claim, KILLED)
+    assert answer(ref()) == answer(second) == word(Phase.OVER, number, KILLED, attempt=2)
+
+
+def test_what_waits_to_be_started_again_can_be_cancelled(store: Store, worker: Worker) -> None:
+    run(store, add(store, requeue=1), worker.place)
+    worker.kill()
+    assert Queue().cancel([ref()]) == [ref()]
+    assert answer(ref()) == word(Phase.OVER, 1, "cancelled", cancelled=True, attempt=2)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +165,7 @@ def test_what_ends_while_marks_are_listed_is_not_lost(store: Store, worker: Work
     claim = run(store, number, worker.place)
     snapshot = Queue().ask(max_age=0)
     worker.kill()
-    running = Job(Phase.RUNNING, job_id=str(number), host=SENT.host)
+    running = word(Phase.RUNNING, number)
     assert snapshot.answers([ref()]) == {ref(): running}
     store.end(number, claim, ending="completed")
     assert snapshot.answers([ref()]) == {ref(): running}
@@ -139,14 +177,14 @@ def test_nor_is_what_was_queued_and_ended_meanwhile(store: Store, worker: Worker
         number = add(store, ending)
         store.end(number, run(store, number, worker.place), ending=ending)
         (found,) = snapshot.answers([ref(ending)]).values()
-        assert found == Job(Phase.RUNNING, job_id=str(number), host=SENT.host)
+        assert found == word(Phase.RUNNING, number)
         # Asked again, its mark must be there: if it is not, the run is over and has none.
         found = answer(ref(ending))
         assert isinstance(found, Job)
         assert found.phase is Phase.OVER
     add(store, "B")
     Queue().cancel([ref("B")])
-    assert answer(ref("B")) == Job(Phase.OVER, "cancelled", True, "3", SENT.host)
+    assert answer(ref("B")) == word(Phase.OVER, 3, "cancelled", cancelled=True)
 
 
 def test_cancelling_tells_workers_and_names_what_never_began(store: Store, worker: Worker) -> None:
@@ -210,6 +248,18 @@ def test_who_looks_takes_over_what_has_no_runner(
     revive()
     assert started == []
     monkeypatch.delenv(INSIDE_A_RUN)
+    revive()
+    assert started == [own_fingerprint()]
+    assert store.queued(own_fingerprint(), launches=1, of_each=1)
+
+
+def test_who_looks_takes_over_what_was_killed(
+    started: list[str], store: Store, worker: Worker
+) -> None:
+    run(store, add(store, requeue=1), worker.place)
+    revive()
+    assert started == []
+    worker.kill()
     revive()
     assert started == [own_fingerprint()]
     assert store.queued(own_fingerprint(), launches=1, of_each=1)

@@ -39,8 +39,8 @@ def gone() -> tuple[int, float]:
     return process.pid, time.time()
 
 
-def batch(name: str, needs: Needs | None = None) -> Batch:
-    return Batch(name, Path("/jobs") / name, sys.executable, needs or Needs())
+def batch(name: str, needs: Needs | None = None, requeue: int = 0) -> Batch:
+    return Batch(name, Path("/jobs") / name, sys.executable, needs or Needs(), requeue)
 
 
 def add(store: Store, name: str, runs: int = 1, *, to: str = HERE, attempt: int = 1) -> list[int]:
@@ -155,8 +155,8 @@ def test_cancelling_takes_what_no_worker_has(store: Store) -> None:
     claims = {job.key: start(store, job) for job in (starting, running, over)}
     assert store.claim(running.number, claims["A-2"], *MYSELF)
     store.end(over.number, claims["A-3"], ending="completed")
-    tasks = [(f"A-{n}", 1) for n in range(4)] + [("A-0", 2), ("B", 1)]
-    assert store.cancel(tasks) == {("A-0", 1), ("A-1", 1)}
+    tasks = [("A", f"A-{n}") for n in range(4)] + [("A", "B"), ("B", "A-0")]
+    assert store.cancel(tasks) == {("A", "A-0"), ("A", "A-1")}
     assert not store.claim(starting.number, claims["A-1"], *MYSELF)
     store.end(starting.number, claims["A-1"], reason="exit code 0")
     assert waiting(store) == []
@@ -174,6 +174,125 @@ def test_a_run_whose_worker_is_gone_is_shown_lost(store: Store, gone: tuple[int,
     (job,) = waiting(store)
     assert store.claim(job.number, start(store, job), *gone)
     assert (state(store, "A-0").alive, state(store, "A-0").shown) == (False, "lost")
+
+
+def killed(store: Store, job: Job, gone: tuple[int, float]) -> None:
+    """A worker takes a run, is killed, and that is noted."""
+    claim = start(store, job)
+    assert store.claim(job.number, claim, *gone)
+    store.end_killed(job.number, claim, "killed")
+
+
+def test_a_run_whose_worker_is_killed_waits_again_as_often_as_it_may(
+    store: Store, gone: tuple[int, float]
+) -> None:
+    store.add(batch("A", requeue=2), [("A-0", 4, 0)], HERE)
+    add(store, "A-behind")
+    for restarts in range(3):
+        job = waiting(store)[0]
+        assert (job.key, job.attempt, job.restarts) == ("A-0", 4, restarts)
+        assert store.restarts(job.number) == restarts
+        killed(store, job, gone)
+    ended = state(store, "A-0")
+    assert (ended.state, ended.reason, ended.restarts) == (RunState.OVER, "killed", 2)
+    # The next one, by `retry`, is another run of the queue.
+    assert store.add(batch("A"), [("A-0", 7, 0)], HERE) == [0]
+
+
+def test_what_was_killed_is_noted_once(store: Store, gone: tuple[int, float]) -> None:
+    store.add(batch("A", requeue=9), [("A-0", 1, 0)], HERE)
+    (job,) = waiting(store)
+    claim = start(store, job)
+    assert store.claim(job.number, claim, *gone)
+    assert state(store, "A-0").shown == "queued"
+    for _ in range(2):
+        # By its runner, and by a command that looked at the same moment.
+        store.end_killed(job.number, claim, "killed")
+        store.recover()
+    assert (state(store, "A-0").state, state(store, "A-0").restarts) == (RunState.QUEUED, 1)
+    store.end(job.number, claim, ending="completed")
+    assert state(store, "A-0").state is RunState.QUEUED
+
+
+def test_a_worker_that_cannot_start_is_not_started_again(store: Store) -> None:
+    store.add(batch("A", requeue=9), [("A-0", 1, 0)], HERE)
+    (job,) = waiting(store)
+    store.end_killed(job.number, start(store, job), "no memory for Python")
+    assert (state(store, "A-0").shown, state(store, "A-0").restarts) == ("lost", 0)
+
+
+def test_who_looks_brings_back_what_a_reboot_has_ended(
+    store: Store, gone: tuple[int, float]
+) -> None:
+    for name, requeue, worker in (("A", 1, gone), ("B", 0, gone), ("C", 1, MYSELF)):
+        store.add(batch(name, requeue=requeue), [(f"{name}-0", 1, 0)], HERE)
+        (job,) = waiting(store)[-1:]
+        assert store.claim(job.number, start(store, job), *worker)
+    store.recover()
+    assert {key: state(store, key).shown for key in ("A-0", "B-0", "C-0")} == {
+        "A-0": "queued",
+        "B-0": "lost",
+        "C-0": "running",
+    }
+
+
+def test_what_is_cancelled_while_it_runs_is_not_started_again(
+    store: Store, gone: tuple[int, float]
+) -> None:
+    store.add(batch("A", requeue=9), [("A-0", 1, 0)], HERE)
+    (job,) = waiting(store)
+    claim = start(store, job)
+    assert store.claim(job.number, claim, *gone)
+    assert store.cancel([("A", "A-0")]) == set()
+    store.end_killed(job.number, claim, "killed")
+    assert state(store, "A-0").shown == "lost"
+
+
+# The tables as savethat made them before runs were started again.
+_FORMER = """
+CREATE TABLE launches (
+  id TEXT PRIMARY KEY, folder TEXT NOT NULL, python TEXT NOT NULL, environment TEXT NOT NULL,
+  cpus INTEGER NOT NULL, gpus INTEGER NOT NULL, devices TEXT NOT NULL,
+  max_parallel INTEGER NOT NULL, queue_limit INTEGER NOT NULL);
+CREATE TABLE runs (
+  number INTEGER PRIMARY KEY, key TEXT NOT NULL, attempt INTEGER NOT NULL,
+  launch TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
+  claim INTEGER NOT NULL DEFAULT 0, pid INTEGER NOT NULL DEFAULT 0,
+  pid_started REAL NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT '', changed REAL NOT NULL, UNIQUE (key, attempt));
+CREATE INDEX runs_by_state ON runs (state, launch);
+CREATE INDEX runs_by_launch ON runs (launch, position);
+CREATE TABLE runners (
+  environment TEXT PRIMARY KEY, pid INTEGER NOT NULL, pid_started REAL NOT NULL);
+INSERT INTO launches VALUES ('A', '/jobs/A', 'python', 'one environment', 0, 0, '[]', 0, 0);
+INSERT INTO runs (key, attempt, launch, position, state, changed)
+  VALUES ('A-0', 1, 'A', 0, 'queued', 0);
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.mark.parametrize("also", ["", "ALTER TABLE runs ADD COLUMN requeue INTEGER DEFAULT 0"])
+def test_the_file_of_a_former_savethat_goes_on(
+    tmp_path: Path, gone: tuple[int, float], also: str
+) -> None:
+    """Also where that one has set the version back, or works on the file at the same time."""
+    path = tmp_path / "queue.sqlite"
+    former = sqlite3.connect(path, isolation_level=None)
+    former.executescript(_FORMER + also)
+    with contextlib.closing(former), Store(path) as store, Store(path) as second:
+        assert keys(waiting(second)) == ["A-0"]
+        killed(store, waiting(store)[0], gone)
+        assert state(store, "A-0").shown == "lost"
+        store.add(batch("B", requeue=1), [("B-0", 1, 0)], HERE)
+        killed(store, waiting(store)[0], gone)
+        assert keys(waiting(store)) == ["B-0"]
+        row = ("C", "/jobs/C", "python", HERE, 0, 0, "[]", 0, 0)
+        former.execute("INSERT INTO launches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        former.execute(
+            "INSERT INTO runs (key, attempt, launch, position, state, changed)"
+            " VALUES ('C-0', 1, 'C', 0, 'queued', 0)"
+        )
+        assert [(job.key, job.requeue) for job in waiting(store)] == [("B-0", 1), ("C-0", 0)]
 
 
 def test_an_environment_has_one_runner(store: Store, gone: tuple[int, float]) -> None:
@@ -286,7 +405,7 @@ def test_what_was_over_long_ago_is_forgotten(store: Store, monkeypatch: pytest.M
     for job in waiting(store)[:1]:
         store.end(job.number, start(store, job), ending="completed")
     add(store, "Older")
-    store.cancel([("Older-0", 1)])
+    store.cancel([("Older", "Older-0")])
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + store_module._KEPT + 1)
     add(store, "New")
@@ -352,6 +471,9 @@ def test_a_file_that_is_no_queue_is_named(tmp_path: Path) -> None:
     path.unlink()
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 1")
+    with pytest.raises(SchedulerError, match=rf"{path}.*no such table"):
+        Store(path)
+    other.execute("PRAGMA user_version = 2")
     other.close()
     with Store(path) as store:
         for use in (

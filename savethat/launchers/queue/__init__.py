@@ -1,7 +1,7 @@
 """A queue on this machine, for servers without SLURM: no daemon, no set-up.
 
 - `job`: a run in it, and what it takes up
-- `store`: what it knows, in one SQLite file
+- `store`, `schema`: what it knows, in one SQLite file
 - `runner`: the process that carries it out, and leaves when there is nothing left to do
 - `devices`: GPUs and cores, each one run's at a time, whoever's
 - `environment`: whose environment the runs get
@@ -17,7 +17,8 @@ import sys
 from collections.abc import Sequence
 
 from savethat.errors import SchedulerError
-from savethat.launchers.queue.environment import INSIDE_A_RUN, own_fingerprint
+from savethat.launchers.processes import INSIDE_A_RUN
+from savethat.launchers.queue.environment import own_fingerprint
 from savethat.launchers.queue.job import Batch, Needs
 from savethat.launchers.queue.store import Store, queue_file
 
@@ -44,14 +45,15 @@ def enqueue(batch: Batch, runs: Sequence[tuple[str, int, int]]) -> list[int]:
 def revive() -> None:
     """Starts a runner where runs wait and theirs has died: after a crash, or a reboot.
 
-    They get the environment of this process, unless that is a run: its environment has the run's
-    devices in it, and no credentials. A queue that cannot be read is passed by: whoever asks it
-    something is told.
+    What ran then waits again, as often as its launch allows. They get the environment of this
+    process, unless that is a run: its environment has the run's devices in it, and no credentials.
+    A queue that cannot be read is passed by: whoever asks it something is told.
     """
     if INSIDE_A_RUN in os.environ or not queue_file().exists():
         return
     environment = own_fingerprint()
     with contextlib.suppress(SchedulerError), Store() as store:
+        store.recover()
         store.adopt(environment)
         if store.call_runner(environment):
             _start_runner()
@@ -69,6 +71,8 @@ def _start_runner() -> None:
                 stdout=output,
                 stderr=output,
                 cwd="/",
+                # It goes on when the run that may have queued something ends.
+                env={name: value for name, value in os.environ.items() if name != INSIDE_A_RUN},
                 start_new_session=True,
                 check=True,
             )

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from savethat.launchers.processes import INSIDE_A_RUN
 from savethat.launchers.queue.devices import cores
 
 # What differs between two terminals of one user, and is nothing to a run.
@@ -20,9 +21,6 @@ _TERMINALS_OWN = re.compile(
     r"|(TERM|TMUX|SSH|XDG_SESSION|ITERM|KONSOLE|KITTY|WEZTERM|ALACRITTY|VSCODE|GNOME_TERMINAL)\w*"
     r"|\w*COMPLETE"
 )
-
-# Set in the environment of a run, and so of all that it starts.
-INSIDE_A_RUN = "_SAVETHAT_RUN"
 
 
 def own_fingerprint() -> str:
@@ -37,6 +35,10 @@ def fingerprint(environ: Mapping[str, str], of_cores: Sequence[int] = ()) -> str
         environ: the variables.
         of_cores: the cores that processes started in it may run on.
     """
-    kept = sorted(item for item in environ.items() if not _TERMINALS_OWN.fullmatch(item[0]))
+    kept = sorted(
+        (name, value)
+        for name, value in environ.items()
+        if name != INSIDE_A_RUN and not _TERMINALS_OWN.fullmatch(name)
+    )
     text = repr((kept, list(of_cores)))
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]

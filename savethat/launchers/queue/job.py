@@ -40,17 +40,40 @@ class Needs:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """A launch in the queue: its folder, the Python of its workers, and what its runs need."""
+    """A launch in the queue.
+
+    Args:
+        id: the launch's.
+        folder: the launch's.
+        python: the interpreter of its workers.
+        needs: what its runs take up.
+        requeue: how often each of them may be started again.
+    """
 
     id: str
     folder: Path
     python: str
     needs: Needs
+    requeue: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run in the queue."""
+    """A run in the queue.
+
+    Args:
+        number: the run's in the queue.
+        key, launch, position: as its launch has them.
+        attempt: the one that was queued; each restart makes it one more.
+        state: where it is.
+        claim: what a worker must show to carry it out.
+        pid, pid_started: the worker's process, as foreground.process_start has it.
+        ending: the mark that it left.
+        reason: why it is over; empty where the mark says it.
+        changed: seconds since the epoch.
+        requeue: how often it may be started again.
+        restarts: how often it was.
+    """
 
     number: int
     key: str
@@ -64,6 +87,8 @@ class Job:
     ending: str
     reason: str
     changed: float
+    requeue: int = 0
+    restarts: int = 0
 
     @property
     def alive(self) -> bool:
@@ -71,8 +96,17 @@ class Job:
         return self.state is RunState.RUNNING and is_alive(self.pid, self.pid_started)
 
     @property
+    def may_restart(self) -> bool:
+        """Whether it waits again when its worker is gone without a word."""
+        return self.restarts < self.requeue
+
+    @property
     def shown(self) -> str:
         """Its status, as far as the queue knows: `ls` reads the marks, too."""
-        if self.state is RunState.OVER or (self.state is RunState.RUNNING and not self.alive):
+        if self.state is RunState.OVER:
             return self.ending or "lost"
-        return "running" if self.state is RunState.RUNNING else "queued"
+        if self.state is not RunState.RUNNING:
+            return "queued"
+        if self.alive:
+            return "running"
+        return "queued" if self.may_restart else "lost"

@@ -88,14 +88,17 @@ class Runner:
                 del self._children[number]
                 # Where the worker has said how it went, this changes nothing.
                 reason = ": ".join(filter(None, (_ending(process.returncode), last_line(log))))
-                self._store.end(number, job.claim, reason=reason)
+                if process.returncode < 0:
+                    self._store.end_killed(number, job.claim, reason)
+                else:
+                    self._store.end(number, job.claim, reason=reason)
         live = []
         for job in self._store.live():
             # Its own children it knows without asking the system for each.
             if job.number in self._children or job.state is RunState.STARTING or job.alive:
                 live.append(job)
             else:
-                self._store.end(job.number, job.claim, reason=KILLED)
+                self._store.end_killed(job.number, job.claim, KILLED)
         return live
 
     def _start(self, live: Sequence[Job]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from savethat.run.status import Answer, Job, NoSuchJob, NotAsked, Phase
 
 KILLED = "its worker was killed"
 
-Task = tuple[str, int]
+# A launch, and the key of one of its runs.
+Task = tuple[str, str]
 
 
 class Queue(Scheduler):
@@ -51,6 +53,8 @@ class Queue(Scheduler):
                     f"run savethat cancel as {ref.place.user} on {ref.place.host}",
                 )
         with Store() as store:
+            # What a killed worker has left waits, and is taken out like the others.
+            store.recover()
             gone = store.cancel([_task(ref) for ref in refs])
             jobs = _by_task(store.jobs([ref.launch for ref in refs]))
         never = []
@@ -73,7 +77,7 @@ class _Queued(Snapshot):
 
     def __init__(self, unfinished: Sequence[Queued], asked: float) -> None:
         self._asked = asked
-        self._words = {(job.key, job.attempt): _word(job) for job in unfinished}
+        self._words = {(job.launch, job.key): _word(job) for job in unfinished}
 
     def answers(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Answer]:
         """The word on each run; those that were over, or not queued yet, are looked up together."""
@@ -82,7 +86,7 @@ class _Queued(Snapshot):
         for ref in refs:
             if why := _out_of_reach(ref.place):
                 answers[ref] = NotAsked(why)
-            elif (word := self._words.get(_task(ref))) is not None:
+            elif (word := self._words.get(_task(ref))) is not None and ref.attempt <= word.attempt:
                 answers[ref] = word
             else:
                 others.append(ref)
@@ -101,13 +105,13 @@ class _Queued(Snapshot):
         answers: dict[JobRef, Answer] = {}
         for ref in refs:
             job = jobs.get(_task(ref))
-            if job is None:
+            if job is None or ref.attempt > job.attempt + job.restarts:
                 # A queue whose file was lost still knows a worker by its process.
                 lives = ref.place.pid and is_alive(ref.place.pid, ref.place.pid_started)
                 answers[ref] = Job(Phase.RUNNING, host=ref.place.host) if lives else NoSuchJob()
             elif job.ending in ("completed", "failed") and job.changed >= self._asked:
                 # Queued and ended since: its mark was not there yet when the marks were listed.
-                answers[ref] = Job(Phase.RUNNING, job_id=str(job.number), host=ref.place.host)
+                answers[ref] = dataclasses.replace(_word(job), phase=Phase.RUNNING, reason="")
             else:
                 answers[ref] = _word(job)
         return answers
@@ -125,18 +129,27 @@ class _Unreadable(Snapshot):
 
 def _word(job: Queued) -> Job:
     """What the queue says of a run that it knows."""
-    job_id, host = str(job.number), socket.gethostname()
+    word = Job(
+        Phase.OVER,
+        job_id=str(job.number),
+        host=socket.gethostname(),
+        attempt=job.attempt + job.restarts,
+    )
     if job.state is RunState.QUEUED:
-        return Job(Phase.PENDING, job_id=job_id)
+        return dataclasses.replace(word, phase=Phase.PENDING, host="")
     if job.state is RunState.STARTING:
-        return Job(Phase.PENDING, "starting", job_id=job_id)
-    if job.state is RunState.RUNNING:
-        if job.alive:
-            return Job(Phase.RUNNING, job_id=job_id, host=host)
-        return Job(Phase.OVER, KILLED, job_id=job_id, host=host)
-    cancelled = job.ending == "cancelled"
-    reason = job.reason or ("cancelled" if cancelled else "")
-    return Job(Phase.OVER, reason, cancelled, job_id, host)
+        return dataclasses.replace(word, phase=Phase.PENDING, reason="starting", host="")
+    if job.state is RunState.OVER:
+        cancelled = job.ending == "cancelled"
+        reason = job.reason or ("cancelled" if cancelled else "")
+        return dataclasses.replace(word, reason=reason, cancelled=cancelled)
+    if job.alive:
+        return dataclasses.replace(word, phase=Phase.RUNNING)
+    if job.may_restart:
+        # Its runner, or the next command that looks, puts it back.
+        again = word.attempt + 1
+        return dataclasses.replace(word, phase=Phase.PENDING, host="", attempt=again)
+    return dataclasses.replace(word, reason=KILLED)
 
 
 def _terminate(place: Place) -> bool:
@@ -145,11 +158,11 @@ def _terminate(place: Place) -> bool:
 
 
 def _by_task(jobs: Sequence[Queued]) -> dict[Task, Queued]:
-    return {(job.key, job.attempt): job for job in jobs}
+    return {(job.launch, job.key): job for job in jobs}
 
 
 def _task(ref: JobRef) -> Task:
-    return ref.key, ref.attempt
+    return ref.launch, ref.key
 
 
 def _out_of_reach(place: Place) -> str:

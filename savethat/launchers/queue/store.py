@@ -20,23 +20,8 @@ import platformdirs
 from savethat.errors import SchedulerError
 from savethat.launchers.foreground import is_alive, machine_id
 from savethat.launchers.queue.job import Batch, Job, Needs, RunState
+from savethat.launchers.queue.schema import prepare
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS launches (
-  id TEXT PRIMARY KEY, folder TEXT NOT NULL, python TEXT NOT NULL, environment TEXT NOT NULL,
-  cpus INTEGER NOT NULL, gpus INTEGER NOT NULL, devices TEXT NOT NULL,
-  max_parallel INTEGER NOT NULL, queue_limit INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS runs (
-  number INTEGER PRIMARY KEY, key TEXT NOT NULL, attempt INTEGER NOT NULL,
-  launch TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
-  claim INTEGER NOT NULL DEFAULT 0, pid INTEGER NOT NULL DEFAULT 0,
-  pid_started REAL NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '',
-  reason TEXT NOT NULL DEFAULT '', changed REAL NOT NULL, UNIQUE (key, attempt));
-CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, launch);
-CREATE INDEX IF NOT EXISTS runs_by_launch ON runs (launch, position);
-CREATE TABLE IF NOT EXISTS runners (
-  environment TEXT PRIMARY KEY, pid INTEGER NOT NULL, pid_started REAL NOT NULL);
-"""
 # A transaction takes milliseconds; a home folder on a busy file server may take longer.
 _BUSY_TIMEOUT = 30.0
 # A runner that was called takes at most so long until it has enlisted: Python may come from a slow
@@ -47,7 +32,7 @@ _KEPT = 90 * 86_400.0
 
 _JOBS = (
     "SELECT number, key, attempt, launch, position, state, claim, pid, pid_started, ending, reason,"
-    " changed FROM runs"
+    " changed, requeue, restarts FROM runs"
 )
 # Each starts from the runs that are not over, which are few beside those that are.
 _QUEUED = (
@@ -87,16 +72,11 @@ class Store:
             with contextlib.ExitStack() as stack:
                 self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None)
                 stack.callback(self._db.close)
-                self._prepare()
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                prepare(self._db)
                 stack.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise _broken(self.path, error) from error
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT"
-            self._db.executescript(script)
 
     def __enter__(self) -> Store:
         return self
@@ -163,9 +143,10 @@ class Store:
             new = []
             for key, attempt, position in runs:
                 cursor = db.execute(
-                    "INSERT OR IGNORE INTO runs (key, attempt, launch, position, state, changed)"
-                    " VALUES (?, ?, ?, ?, 'queued', ?)",
-                    (key, attempt, batch.id, position, now),
+                    "INSERT OR IGNORE INTO runs"
+                    " (key, attempt, launch, position, state, changed, requeue)"
+                    " VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+                    (key, attempt, batch.id, position, now, batch.requeue),
                 )
                 if cursor.rowcount:
                     new.append(position)
@@ -247,6 +228,33 @@ class Store:
                 (ending, reason, time.time(), number, claim),
             )
 
+    def end_killed(self, number: int, claim: int, reason: str) -> None:
+        """Notes that a worker is gone, which left no word: its run waits again, as often as it may.
+
+        Else it is over. A worker that never took its run was not ended from outside, and is none
+        that another one would do better than.
+        """
+        with self.transaction() as db:
+            again = db.execute(
+                "UPDATE runs SET state = 'queued', claim = claim + 1, restarts = restarts + 1,"
+                " changed = ?"
+                " WHERE number = ? AND claim = ? AND state = 'running' AND restarts < requeue",
+                (time.time(), number, claim),
+            )
+            if not again.rowcount:
+                self.end(number, claim, reason=reason)
+
+    def recover(self) -> None:
+        """Lets the runs wait again that may, and whose worker was killed, or their machine."""
+        for job in self.live():
+            if job.state is RunState.RUNNING and job.may_restart and not job.alive:
+                self.end_killed(job.number, job.claim, "")
+
+    def restarts(self, number: int) -> int:
+        """How often a run was started again."""
+        ((restarts,),) = self._select("SELECT restarts FROM runs WHERE number = ?", number)
+        return int(restarts)
+
     def put_back(self, number: int, claim: int) -> None:
         """Lets a run wait again whose worker could not be started."""
         with self.transaction() as db:
@@ -256,17 +264,27 @@ class Store:
                 (time.time(), number, claim),
             )
 
-    def cancel(self, tasks: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Ends those of these attempts of runs that no worker has taken; returns them."""
+    def cancel(self, tasks: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Ends those of these runs that no worker has; returns them.
+
+        Of the others none is started again.
+
+        Args:
+            tasks: launch and key of each.
+        """
         with self.transaction() as db:
+            db.executemany(
+                "UPDATE runs SET requeue = 0 WHERE launch = ? AND key = ? AND state = 'running'",
+                tasks,
+            )
             return {
-                (key, attempt)
-                for key, attempt in tasks
+                (launch, key)
+                for launch, key in tasks
                 if db.execute(
                     "UPDATE runs SET state = 'over', ending = 'cancelled', claim = claim + 1,"
                     " changed = ?"
-                    " WHERE key = ? AND attempt = ? AND state IN ('queued', 'starting')",
-                    (time.time(), key, attempt),
+                    " WHERE launch = ? AND key = ? AND state IN ('queued', 'starting')",
+                    (time.time(), launch, key),
                 ).rowcount
             }
 
