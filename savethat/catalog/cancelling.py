@@ -52,17 +52,21 @@ def _leave_marks(catalog: Catalog, rows: Sequence[Row], by: str) -> None:
     def leave(row: Row) -> None:
         mark = Mark(
             key=row.key,
-            attempt=row.attempt,
+            # One that waited for its next attempt is cancelled as that one.
+            attempt=row.attempt + bool(row.mark),
             mark="cancelled",
             node=row.node,
             launch=row.launch,
             place=row.place,
             submitted_at=row.submitted_at or now,
+            started_at=row.started_at,
             finished_at=now,
             reason=f"cancelled by {by} before it began",
             args=row.args,
             tags=row.tags,
             sweep=row.sweep,
+            files=row.files or 0,
+            bytes=row.bytes or 0,
             position=row.position,
             array_size=row.array_size,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -17,21 +16,24 @@ from savethat.catalog.reading import (
 )
 from savethat.catalog.row import Row
 from savethat.catalog.traces import Traces
-from savethat.errors import StorageError
+from savethat.errors import StorageError, UnreachableError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
+from savethat.remotes.pieces import whole
 from savethat.run.layout import ENDINGS
-from savethat.run.record import SLURM, Launch, Mark, Place
+from savethat.run.record import SLURM, Launch, Place
 from savethat.run.status import (
     Answer,
     Job,
     NotAsked,
     Phase,
     State,
+    Status,
     read_status,
 )
-from savethat.worker.ledger import read_launch
+from savethat.worker.ledger import read_launch, read_mark
+from savethat.worker.order import orders_of
 
 if TYPE_CHECKING:
     from savethat.inputs import Inputs
@@ -50,6 +52,17 @@ class Listing:
     rows: list[Row]
     warnings: list[str]
     complete: bool = True
+
+    def whole_rows(self, catalog: Catalog) -> list[Row]:
+        """All rows whole; where one cannot be had, a warning says so and what is known stays."""
+        rows = []
+        for row in self.rows:
+            try:
+                rows.append(catalog.whole(row))
+            except StorageError as error:
+                self.warnings.append(f"{row.key} is not shown whole: {error.message}")
+                rows.append(row)
+        return rows
 
 
 class Catalog:
@@ -104,26 +117,52 @@ class Catalog:
             marks.read(remote, run_entries(remote, key), synced=remote is self.remote)
         return next((row for row in self._listing(marks, snapshots).rows if row.key == key), None)
 
+    def find_live(self, key: str) -> Row | None:
+        """As `find`; where the remote cannot be reached, a live run is known from this machine.
+
+        From its marks in the home, or from the order that its launcher left here. That it is over
+        cannot be said without the remote.
+
+        Raises:
+            StorageError: the storage could not be asked, and the run is not known to be live.
+        """
+        try:
+            return self.find(key, max_age=0.0)
+        except UnreachableError:
+            snapshots = self._ask(0.0)
+            marks = Reading()
+            marks.read(self.home, run_entries(self.home, key), synced=False)
+            for launch in orders_of(self.home.root, key):
+                marks.plan(launch, self.home.now(), synced=False)
+            for row in self._listing(marks, snapshots).rows:
+                if row.key == key and row.status in (Status.QUEUED, Status.RUNNING):
+                    return row
+            raise
+
     def whole(self, row: Row) -> Row:
-        """The row with what was too large for the listing."""
+        """The row with what was too large for the listing.
+
+        Raises:
+            StorageError: its mark cannot be read.
+        """
         if not row.cut:
             return row
-        remote = self.home if row.synced is False else self.remote
-        mark = Mark.from_json(json.loads(remote.read(row.mark)))
+        remote = self.home if row.at_home else self.remote
+        mark = read_mark(remote, row.mark)
         return dataclasses.replace(row, args=mark.args, result=mark.result, tags=mark.tags, cut=())
 
     def launch(self, launch_id: str) -> Launch | None:
         """A launch's record, wherever it is; None where it is not there any more.
 
         Raises:
-            ValueError: what is there is not one.
+            StorageError: what is there is not one.
         """
         return read_launch(self.remote, launch_id) or read_launch(self.home, launch_id)
 
     def files(self, row: Row) -> Iterator[Entry]:
         """A run's files, named relative to its folder."""
-        remote = self.home if row.synced is False else self.remote
-        for entry in remote.list(f"{row.key}/"):
+        remote = self.home if row.at_home else self.remote
+        for entry in whole(remote.list(f"{row.key}/")):
             yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
 
     def _ask(self, max_age: float) -> dict[str, Snapshot]:
@@ -220,7 +259,8 @@ def _row(
         tags=launch.tags,
         sweep=launch.sweep,
         code=launch.code,
-        synced=_synced(state, on_remote=planned.synced),
+        synced=planned.synced if state.status.finished else None,
+        at_home=not planned.synced,
     )
 
 
@@ -228,7 +268,8 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
     mark = sighting.mark
     age = now - sighting.modified
     answer = answer or NotAsked(f"its scheduler, {mark.place.scheduler}, is not known here")
-    seen = f"running on {mark.place.host} when last seen {_clock(sighting.modified)}"
+    doing = f"{mark.reason} and to go on" if mark.reason else "running"
+    seen = f"{doing} on {mark.place.host} when last seen {_clock(sighting.modified)}"
     state = read_status(mark, answer, heartbeat_age=age, last_seen=seen)
     return Row(
         key=mark.key,
@@ -249,7 +290,10 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
         sweep=mark.sweep,
         files=mark.files,
         bytes=mark.bytes,
-        synced=_synced(state, on_remote=sighting.synced),
+        synced=_synced(state, sighting),
+        at_home=not sighting.synced,
+        left=mark.left,
+        kept=mark.kept,
         mark=sighting.name,
         code=mark.code,
         cut=mark.cut,
@@ -266,8 +310,10 @@ def _submitted(answer: Answer) -> bool | None:
     return isinstance(answer, Job) and (answer.phase is not Phase.PENDING or answer.job_id != "")
 
 
-def _synced(state: State, *, on_remote: bool) -> bool | None:
-    return on_remote if state.status.finished else None
+def _synced(state: State, sighting: Sighting) -> bool | None:
+    if not sighting.synced or sighting.mark.left:
+        return False
+    return True if state.status.finished else None
 
 
 def _told(place: Place, answer: Answer) -> Place:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import json
+import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from savethat.errors import StorageError
 from savethat.remotes.base import Entry, Remote
@@ -23,10 +24,10 @@ from savethat.run.layout import (
     parse_mark_name,
 )
 from savethat.run.record import Launch, Mark, PlannedRun
+from savethat.untrusted import JSON_LIMIT, read_json
 
 PARALLEL = 8
-# A mark or a record is a few kilobytes per run; a larger one is not ours.
-RECORD_LIMIT = 256 * 1024 * 1024
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +80,15 @@ class Reading:
             records = pool.map(lambda entry: self._launch(remote, entry), wanted)
             for entry, launch in zip(wanted, records, strict=True):
                 if launch is not None:
-                    self._plan(launch, entry.modified, synced=synced)
+                    self.plan(launch, entry.modified, synced=synced)
 
     def _see(self, sighting: Sighting) -> None:
         known = self.seen.get(sighting.mark.key)
         if known is None or _rank(sighting) > _rank(known):
             self.seen[sighting.mark.key] = sighting
 
-    def _plan(self, launch: Launch, modified: float, *, synced: bool) -> None:
+    def plan(self, launch: Launch, modified: float, *, synced: bool) -> None:
+        """Takes the runs that a launch record names."""
         for run in launch.runs:
             known = self.planned.get(run.key)
             if known is None or run.attempt > known.run.attempt:
@@ -101,11 +103,14 @@ class Reading:
         launch_id = parse_launch_name(entry.name)
         assert launch_id is not None
         stem, _, number = launch_id.partition(".")
+        runs = (entry.info or {}).get(RUNS_INFO, "")
+        # What is named otherwise is read, and then refused with a warning.
+        if number and _NUMBER.fullmatch(number) is None:
+            return False
         sighting = self.seen.get(stem)
         if sighting is not None:
             return sighting.mark.attempt >= int(number or 1)
-        runs = (entry.info or {}).get(RUNS_INFO, "")
-        if not runs.isdecimal():
+        if _NUMBER.fullmatch(runs) is None:
             return False
         seen = self._by_launch[launch_id] if number else self._by_stem[stem]
         return seen >= int(runs)
@@ -115,30 +120,31 @@ class Reading:
             if entry.info is not None:
                 mark = Mark.from_info(entry.info)
             else:
-                mark = Mark.from_json(json.loads(self._content(remote, entry)))
+                mark = Mark.from_json(self._content(remote, entry))
             fact = parse_mark_name(entry.name)
             if fact != (mark.key, mark.attempt, mark.mark):
                 raise ValueError("its content is another run's")
-        except (ValueError, StorageError, RecursionError) as error:
+        except (ValueError, StorageError) as error:
             self.warnings.append(f"cannot read the mark {entry.name}: {error}")
             return None
         return mark
 
     def _launch(self, remote: Remote, entry: Entry) -> Launch | None:
         try:
-            launch = Launch.from_json(json.loads(self._content(remote, entry)))
+            launch = Launch.from_json(self._content(remote, entry))
             if launch.id != parse_launch_name(entry.name):
                 raise ValueError("its content is another launch's")
-        except (ValueError, StorageError, RecursionError) as error:
+        except (ValueError, StorageError) as error:
             self.warnings.append(f"cannot read the launch record {entry.name}: {error}")
             return None
         return launch
 
     @staticmethod
-    def _content(remote: Remote, entry: Entry) -> bytes:
-        if entry.size > RECORD_LIMIT:
-            raise ValueError(f"it has {entry.size} bytes")
-        return remote.read(entry.name)
+    def _content(remote: Remote, entry: Entry) -> Any:
+        # What is too large is not even fetched.
+        if entry.size > JSON_LIMIT:
+            raise ValueError(f"it has {entry.size} bytes, more than {JSON_LIMIT}")
+        return read_json(remote.read(entry.name, limit=JSON_LIMIT))
 
 
 def index_entries(remote: Remote, node: str) -> Iterable[Entry]:
@@ -157,5 +163,6 @@ def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
     yield from remote.list(launches_prefix(key))
 
 
-def _rank(sighting: Sighting) -> tuple[int, bool, bool]:
-    return sighting.mark.attempt, sighting.mark.mark in ENDINGS, sighting.synced
+def _rank(sighting: Sighting) -> tuple[int, bool, bool, bool]:
+    mark = sighting.mark
+    return mark.attempt, mark.mark in ENDINGS, not mark.left, sighting.synced

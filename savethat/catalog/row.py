@@ -22,7 +22,10 @@ class Row:
         launch: the launch's id; `position` is the run's place in it, `array_size` the launch's.
         place: where it was sent, or runs.
         files, bytes: as last carried out; None where nothing was.
-        synced: whether the remote has all of it; None while it is not finished.
+        synced: whether the remote has all of it; None where it is not finished, unless its worker
+            cannot reach the remote.
+        at_home: whether its mark and its files are read from this machine's folder.
+        left, kept: files that are neither there nor here, and where those are.
         mark: the name of the mark that was read; empty where there is none.
         submitted: for a run without a mark, whether its scheduler has a job of it; None where that
             is not known.
@@ -49,6 +52,9 @@ class Row:
     files: int | None = None
     bytes: int | None = None
     synced: bool | None = None
+    at_home: bool = False
+    left: tuple[str, ...] = ()
+    kept: str = ""
     mark: str = ""
     submitted: bool | None = None
     code: str = ""
@@ -90,6 +96,8 @@ class Row:
             "files": self.files,
             "bytes": self.bytes,
             "synced": self.synced,
+            "left": list(self.left),
+            "kept": self.kept or None,
             "code": self.code or None,
         }
 

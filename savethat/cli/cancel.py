@@ -26,7 +26,7 @@ def command(session: Session, /, keys: tuple[str, ...], **options: Any) -> None:
     """
     from savethat.catalog.cancelling import cancel
 
-    rows = own_runs(session, keys, options)
+    rows = own_runs(session, keys, options, live=True)
     live = [row for row in rows if _is_live(session, row, named=bool(keys))]
     cancel(session.catalog, live, by=session.user)
     for row in live:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from savethat.cli.completing import complete_keys
 from savethat.cli.selection import filter_options, make_filter
 from savethat.cli.session import Session, pass_session, warn
+from savethat.cli.terminal import echo_json
 
 if TYPE_CHECKING:
     from savethat.catalog.filters import Filter
@@ -52,6 +52,7 @@ def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> in
 def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age: float) -> int:
     from savethat.cli import table
     from savethat.cli.completing.learning import remember_keys
+    from savethat.cli.sending import send_on
 
     columns = tuple(filter(None, (options["columns"] or "").split(",")))
     listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
@@ -61,9 +62,7 @@ def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age:
         whole=listing.complete and not chosen.class_name,
     )
     whole = chosen.reads_args or columns or options["sort"] or options["as_json"]
-    rows = listing.rows
-    if whole:
-        rows = [session.catalog.whole(row) for row in rows]
+    rows = listing.whole_rows(session.catalog) if whole else listing.rows
     rows = [row for row in rows if chosen.matches(row)]
     if options["local"]:
         rows = [row for row in rows if (session.config.local_path / row.key).is_dir()]
@@ -74,7 +73,7 @@ def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age:
     warn(listing.warnings)
     if options["as_json"]:
         for row in rows:
-            click.echo(json.dumps(_with_files(session, row, options), ensure_ascii=False))
+            echo_json(_with_files(session, row, options))
     elif options["keys"]:
         for row in rows:
             click.echo(row.key)
@@ -89,6 +88,8 @@ def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age:
                 table.show_files(row.key, session.catalog.files(row))
     else:
         _say_nothing_found(chosen)
+    if listing.complete:
+        send_on(session, listing.rows)
     return 0 if listing.complete or options["local"] else STORAGE_INCOMPLETE
 
 

@@ -109,10 +109,8 @@ def _select(
             "savethat rm --failed; savethat ls shows what there is",
         )
     listing = session.catalog.list(node=chosen.class_name, max_age=0.0)
+    found = listing.whole_rows(session.catalog) if chosen.reads_args else listing.rows
     warn(listing.warnings)
-    found = listing.rows
-    if chosen.reads_args:
-        found = [session.catalog.whole(row) for row in found]
     rows = [row for row in found if chosen.matches(row)]
     if not chosen.users:
         for row in rows:

@@ -106,8 +106,17 @@ def select_one(session: Session, key: str) -> Row:
     return row
 
 
-def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) -> list[Row]:
+def select_runs(
+    session: Session, keys: Sequence[str], filters: dict[str, Any], *, live: bool = False
+) -> list[Row]:
     """The runs that keys and filters name, oldest first.
+
+    Args:
+        session: the call's.
+        keys: as given.
+        filters: as given.
+        live: whether live runs are what is wanted, so that a storage that does not answer is no
+            reason not to find them.
 
     Raises:
         NotFoundError: a key names none, or several.
@@ -125,15 +134,16 @@ def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) 
         raise UsageError("which run?", "give a KEY, `last` or a filter; savethat ls shows them")
     # A few whole keys are looked up each; for more one listing is cheaper.
     if 0 < len(keys) <= _FEW and all(parse_key(key) is not None for key in keys):
-        found = [(key, session.catalog.find(key)) for key in dict.fromkeys(keys)]
+        find = session.catalog.find_live if live else session.catalog.find
+        found = [(key, find(key)) for key in dict.fromkeys(keys)]
         rows = [row for _, row in found if row is not None]
         missing = [key for key, row in found if row is None]
         if missing:
             raise NotFoundError(f"there is no run {missing[0]}", "savethat ls")
     else:
         listing = session.catalog.list(node=chosen.class_name)
+        rows = listing.whole_rows(session.catalog) if chosen.reads_args else listing.rows
         warn(listing.warnings)
-        rows = listing.rows
         if keys:
             rows = list({row.key: row for row in (resolve(rows, key) for key in keys)}.values())
     if chosen.reads_args:
@@ -141,13 +151,15 @@ def select_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) 
     return [row for row in rows if chosen.matches(row)]
 
 
-def own_runs(session: Session, keys: Sequence[str], filters: dict[str, Any]) -> list[Row]:
+def own_runs(
+    session: Session, keys: Sequence[str], filters: dict[str, Any], *, live: bool = False
+) -> list[Row]:
     """As `select_runs`, for commands that change something: one's own, unless `--user` says so.
 
     Raises:
         RefusedError: a run that was named is another user's.
     """
-    rows = select_runs(session, keys, filters)
+    rows = select_runs(session, keys, filters, live=live)
     if filters["user"]:
         return rows
     others = [row for row in rows if row.place.user != session.user]

@@ -15,12 +15,12 @@ from savethat.errors import UsageError
 @pass_session
 def command(session: Session, /, key: str) -> None:
     """Send a run's files from this machine to storage; what is there already is not sent."""
-    from savethat.catalog import files
+    from savethat.catalog import sending
 
     if session.config.b2 is None:
         raise UsageError(
             "this project has no bucket: its runs are kept in local_path", "set b2_bucket"
         )
     (row,) = select_runs(session, (key,), {})
-    count = files.upload(session.catalog, row)
+    count = sending.upload(session.catalog, row)
     talk(f"{row.key}: {count} files are in {session.catalog.remote.url}")
