@@ -63,6 +63,25 @@ bench-submit: venv ## submitting many runs, beside submitit and hydra: benchmark
 bench-capture: venv ## freezing a project's code, beside git and submitit: benchmarks/README.md
 	$(BIN)/python -m benchmarks.capture $(BENCH)
 
+.PHONY: death-matrix thousand-runs
+# More for the matrix: make death-matrix DEATHS='--only preemption --jobs 4'
+DEATHS ?=
+death-matrix: venv ## every way to die, at every moment, over every B2: docs/explanation/reliability.md
+	SAVETHAT_SLURM_NODES=8 SAVETHAT_FORBID_SKIPS=1 tests/slurm/with.sh \
+	  $(BIN)/python -m tests.deaths $(or $(DEATHS),--write)
+
+thousand-runs: venv ## a thousand short runs over a B2 that fails one call in ten
+	$(BIN)/python -m tests.deaths.thousand --runs 1000 --rate 0.1 --write
+
+.PHONY: fuzz
+# One parser, by the name that the table shows: make fuzz FUZZ='"launch record"'
+FUZZ ?=
+fuzz: ## every parser of outside input under guided fuzzing, FUZZ_SECONDS (60) each
+	@test -n "$(PYTHON)"
+	tests/install/venv.sh .venv-fuzz $(PYTHON)
+	.venv-fuzz/bin/python -m pip install --quiet atheris
+	tests/fuzz/guided.sh .venv-fuzz/bin/python $(FUZZ)
+
 clean: ## removes environments, caches and builds from the checkout
-	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-3.* .venv-fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
