@@ -15,7 +15,7 @@ from savethat.errors import SavethatError, StorageError, UnreachableError
 from savethat.remotes.base import Remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import COMPLETED, launch_name, marks_prefix
-from savethat.run.record import Launch, Mark
+from savethat.run.record import FOREGROUND, Launch, Mark
 from savethat.run.status import stale_after
 from savethat.worker.capsule import store_code
 from savethat.worker.carry import CarryOut
@@ -231,8 +231,12 @@ class Keeper(threading.Thread):
 
     def _publish(self) -> None:
         if not self._published:
-            # Another run of the launch may have done it meanwhile.
-            if len(self._launch.runs) == 1 or read_launch(self._remote, self._launch.id) is None:
+            if len(self._launch.runs) == 1:
+                # A launcher may have done it, and not have heard so.
+                anew = self._mark.place.scheduler != FOREGROUND
+                publish(self._remote, self._launch, anew=anew)
+            # Not anew: of two runs that do so at once, each would delete what the other wrote.
+            elif read_launch(self._remote, self._launch.id) is None:
                 publish(self._remote, self._launch)
             self._published = True
 
