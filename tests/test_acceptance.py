@@ -153,7 +153,9 @@ def test_a_running_run_is_cancelled_and_keeps_its_files(sender: Sender) -> None:
         assert key in sender.project.run(command, key, *options, code=7).stderr
     sender.project.run("cancel", key)
     row = sender.finish(key)
-    assert (row["status"], row["reason"]) == ("cancelled", "terminated (SIGTERM)")
+    # SLURM says that it was cancelled; a signal from anywhere else could mean anything.
+    assert row["status"] == "cancelled"
+    assert row["reason"] in ("cancelled", "terminated (SIGTERM)")
     assert (sender.project.data / key / "cleaned.txt").is_file()
 
 

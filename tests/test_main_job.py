@@ -166,7 +166,7 @@ def test_rm_failed_removes_the_failed_one_only(
     queued = project.key("--slurm", "--sbatch", "begin=now+1hour", "Add", "--a", "1")
     running = project.key("--slurm", "Sleep", "--seconds", "300")
     project.await_status(running, "running")
-    unknown = plant_unknown(b2_server, b2_prefix, completed)
+    unknown = plant_unknown(project, b2_server, b2_prefix, completed)
     before = {key: row["status"] for key, row in project.ls().items()}
     assert before == {
         completed: "completed",
@@ -193,12 +193,11 @@ def test_rm_failed_removes_the_failed_one_only(
     project.run("rm", "--cancel", "--force", running, queued)
 
 
-def plant_unknown(server: B2Server, prefix: str, like: str) -> str:
-    """A run of another cluster, launched long ago: its scheduler cannot be asked from here."""
+def plant_unknown(project: Project, server: B2Server, prefix: str, like: str) -> str:
+    """A run of another cluster, seen last long ago: its scheduler cannot be asked from here."""
     from tests.b2_fixtures import remote_at
 
-    remote = remote_at(server, prefix)
-    record = json.loads(remote.read(f".savethat/launches/{like}.json"))
+    record = json.loads(remote_at(server, prefix).read(f".savethat/launches/{like}.json"))
     key = "Add_2020-01-01T00-00-00_unknown1"
     record["id"] = key
     record["runs"][0]["key"] = key
@@ -214,11 +213,16 @@ def plant_unknown(server: B2Server, prefix: str, like: str) -> str:
         "place": record["place"],
         "submitted_at": "2020-01-01T00:00:00.000000Z",
         "started_at": "2020-01-01T00:00:00.000000Z",
-        "heartbeat": -30.0,
     }
-    remote.put(f".savethat/launches/{key}.json", json.dumps(record).encode())
-    content = json.dumps(mark)
-    remote.put(f".savethat/index/Add/{key}.1.started", content.encode(), info={"savethat": content})
+    # Kept here, where a file's age can be chosen.
+    hidden = project.data / ".savethat"
+    for path, content in (
+        (hidden / "launches" / f"{key}.json", record),
+        (hidden / "index" / "Add" / f"{key}.1.started", mark),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+        os.utime(path, (1_577_836_800, 1_577_836_800))
     return key
 
 
