@@ -69,7 +69,7 @@ class Cell:
     @property
     def resumes(self) -> bool:
         """Whether its node goes on in a second attempt."""
-        return self.scheduler == SLURM and self.death in OUTLIVED
+        return self.death in OUTLIVED
 
     @property
     def sudden(self) -> bool:
@@ -100,8 +100,6 @@ def why_not(cell: Cell) -> str:
             return "The queue preempts nothing."
         if cell.death == TIME_LIMIT:
             return "The queue has no time limit."
-        if cell.death == NODE_DEATH_ONCE:
-            return "The queue starts no run again by itself, so there is one row for it."
     return ""
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import re
 
 from tests.deaths import cells
-from tests.deaths.cells import AFTER, DOWN, QUEUE, SLURM, Cell
+from tests.deaths.cells import AFTER, DOWN, QUEUE, Cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ BY_DEATH = {
 def expected(cell: Cell) -> Expected:
     """What must be shown in a cell."""
     found = BY_DEATH[cell.death]
-    if cell.death == cells.NODE_DEATH and cell.scheduler == QUEUE:
+    if cell.death == cells.NODE_DEATH_ONCE and cell.scheduler == QUEUE:
         # A reboot: nobody knows more than that the processes are gone.
         found = Expected(("lost",), KILLED)
     if cell.death == cells.DISK_FULL and cell.weather == DOWN and cell.scheduler == QUEUE:
@@ -81,5 +81,5 @@ def expected(cell: Cell) -> Expected:
     return Expected(
         tuple(dict.fromkeys((*found.status, "completed"))),
         rf"{found.reason}|",
-        (1, 2) if cell.resumes and cell.scheduler == SLURM else (1,),
+        (1, 2) if cell.resumes else (1,),
     )

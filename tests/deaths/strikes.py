@@ -78,7 +78,7 @@ def _blow(site: Site, key: str, told: dict[str, Any], lab: Lab | None) -> None:
     elif death == cells.CANCEL_RUNNING:
         project.run("cancel", key, code=None)
         return
-    elif death == cells.NODE_DEATH:
+    elif death in (cells.NODE_DEATH, cells.NODE_DEATH_ONCE):
         project.kill_all()
         return
     elif death == cells.RESTART:
