@@ -41,7 +41,10 @@ def main() -> int:
         folder = options.folder or Path(aside)
         verdicts = run_matrix(chosen, folder, jobs=options.jobs, slurm=slurm, tell=_tell)
     wrong = [verdict for verdict in verdicts if verdict.wrong]
-    text = report.page(verdicts, impossible)
+    # Of a part, what the page says of the others stays.
+    results = report.Results.read(report.read(PAGE, "matrix") if options.only else "")
+    results.add(verdicts)
+    text = report.page(results, impossible)
     print(text)
     if options.write:
         report.write(PAGE, "matrix", text)

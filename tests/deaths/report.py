@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,12 @@ from tests.deaths.trial import Verdict
 
 RIGHT, WRONG, EMPTY, UNTRIED = "✓", "✗", "–", "?"  # noqa: RUF001 # a dash is what an empty square has
 
+_ROW = r"^\| ([^|]+) \| (\w+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$"
+_FIGURES = (
+    r"right; (\d+) files were compared by SHA-1; (\d+) calls to B2 were made to fail\.\n"
+    r"- Workers that were killed left (\d+)"
+)
+
 
 def account(verdict: Verdict) -> str:
     """What became of a cell, on one line."""
@@ -27,9 +34,48 @@ def account(verdict: Verdict) -> str:
     return f"{verdict.cell} ({verdict.seconds:.0f} s): {words} [{state}]"
 
 
-def page(verdicts: Sequence[Verdict], impossible: Mapping[str, str]) -> str:
+@dataclasses.dataclass
+class Results:
+    """What is known of the matrix.
+
+    Args:
+        squares: whether each cell that was tried was right, when it was tried last.
+        files: how many were compared by SHA-1.
+        faults: how many calls to B2 were made to fail.
+        leftovers: second versions and unfinished uploads that killed workers left.
+    """
+
+    squares: dict[Cell, bool] = dataclasses.field(default_factory=dict)
+    files: int = 0
+    faults: int = 0
+    leftovers: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> Results:
+        """Those that `page` has written; none where the text has none."""
+        found = cls()
+        for death, scheduler, *squares in re.findall(_ROW, text, re.MULTILINE):
+            for moment, square in zip(MOMENTS, squares, strict=True):
+                for weather, sign in zip(WEATHERS, square.split(), strict=False):
+                    if sign in (RIGHT, WRONG):
+                        cell = Cell(death, moment, weather, scheduler)
+                        found.squares[cell] = sign == RIGHT
+        if figures := re.search(_FIGURES, text):
+            found.files, found.faults, found.leftovers = map(int, figures.groups())
+        return found
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Puts what was tried now in the place of what was tried before; figures add up."""
+        for verdict in verdicts:
+            self.squares[verdict.cell] = not verdict.wrong
+            self.files += verdict.files
+            self.faults += verdict.faults
+            self.leftovers += verdict.leftovers
+
+
+def page(results: Results, impossible: Mapping[str, str]) -> str:
     """The table, and the figures below it."""
-    by_cell = {verdict.cell: verdict for verdict in verdicts}
+    by_cell = results.squares
     lines = [
         "| death | on | " + " | ".join(MOMENTS) + " |",
         "|---|---" + "|---" * len(MOMENTS) + "|",
@@ -40,35 +86,30 @@ def page(verdicts: Sequence[Verdict], impossible: Mapping[str, str]) -> str:
             squares = [_square(death, moment, scheduler, by_cell, notes) for moment in MOMENTS]
             if any(set(square) - set(EMPTY + " ¹²³⁴⁵⁶") for square in squares):
                 lines.append(f"| {death} | {scheduler} | " + " | ".join(squares) + " |")
-    right = sum(not verdict.wrong for verdict in verdicts)
+    right = sum(by_cell.values())
     lines += ["", f"Each square: B2 {', B2 '.join(WEATHERS)}.", ""]
     lines += [f"- {_mark(number)} {note}" for number, note in enumerate(notes)]
     lines += [f"- Not tried here: {death}: {why}" for death, why in impossible.items()]
-    files = sum(verdict.files for verdict in verdicts)
-    leftovers = sum(verdict.leftovers for verdict in verdicts)
-    faults = sum(verdict.faults for verdict in verdicts)
     lines += [
-        f"- {right} of {len(verdicts)} cells are right; {files} files were compared by SHA-1; "
-        f"{faults} calls to B2 were made to fail.",
-        f"- Workers that were killed left {leftovers} second versions and unfinished uploads, "
-        "until `rm` took them away.",
+        f"- {right} of {len(by_cell)} cells are right; {results.files} files were compared by "
+        f"SHA-1; {results.faults} calls to B2 were made to fail.",
+        f"- Workers that were killed left {results.leftovers} second versions and unfinished "
+        "uploads, until `rm` took them away.",
         f"- {machine()}",
     ]
     return "\n".join(lines)
 
 
 def _square(
-    death: str, moment: str, scheduler: str, by_cell: Mapping[Cell, Verdict], notes: list[str]
+    death: str, moment: str, scheduler: str, by_cell: Mapping[Cell, bool], notes: list[str]
 ) -> str:
     tried = [Cell(death, moment, weather, scheduler) for weather in WEATHERS]
     if why := why_not(tried[0]):
         if why not in notes:
             notes.append(why)
         return f"{EMPTY} {_mark(notes.index(why))}"
-    verdicts = [by_cell.get(cell) for cell in tried]
-    return " ".join(
-        UNTRIED if verdict is None else WRONG if verdict.wrong else RIGHT for verdict in verdicts
-    )
+    signs = {True: RIGHT, False: WRONG, None: UNTRIED}
+    return " ".join(signs[by_cell.get(cell)] for cell in tried)
 
 
 def _mark(number: int) -> str:
@@ -92,10 +133,20 @@ def machine() -> str:
     )
 
 
+def read(path: Path, name: str) -> str:
+    """What stands between the markers of this name on a page."""
+    found = _between(name).search(path.read_text())
+    assert found is not None, f"{path} has no place for {name}"
+    return found[0]
+
+
 def write(path: Path, name: str, text: str) -> None:
     """Puts text between the markers of this name on a page."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    pattern = re.compile(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", re.DOTALL)
-    content, count = pattern.subn(lambda _: f"\n{text}\n\n", path.read_text())
+    content, count = _between(name).subn(lambda _: f"\n{text}\n\n", path.read_text())
     assert count == 1, f"{path} has no place for {name}"
     path.write_text(content)
+
+
+def _between(name: str) -> re.Pattern[str]:
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    return re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
