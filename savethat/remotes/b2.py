@@ -148,10 +148,6 @@ class B2Remote(Remote):
             with FileSource(source) as file:
                 store = upload_large if file.size > account.part_size else upload
                 stored = store(account, full, file, info or {}, progress)
-                if store is upload_large:
-                    # Those of a killed process. What cannot be done now, `delete_prefix` does.
-                    with contextlib.suppress(StorageError):
-                        account.cancel_unfinished(full)
         return self._settled(account, stored, previous)
 
     @override

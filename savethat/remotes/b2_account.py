@@ -168,18 +168,32 @@ class Account:
             raise
         return True
 
-    def cancel_unfinished(self, name: str) -> None:
-        """Cancels the large uploads of `name` that were never finished."""
+    def unfinished(self, name: str) -> dict[str, str]:
+        """The large uploads of `name` that were never finished: SHA-1 of the whole file, by id."""
+        found: dict[str, str] = {}
         file_id: str | None = None
         while True:
             with translated(self.store, name):
                 answer = self.api.list_unfinished_large_files(self.bucket_id, file_id, None, name)
             for item in answer["files"]:
                 if item["fileName"] == name:
-                    self.delete(Version(name, item["fileId"], 0, "start"))
+                    info = item.get("fileInfo") or {}
+                    found[item["fileId"]] = info.get(v2.LARGE_FILE_SHA1, "")
             file_id = answer["nextFileId"]
             if file_id is None:
-                return
+                return found
+
+    def parts_of(self, name: str, file_id: str) -> dict[int, str]:
+        """The parts that an unfinished large upload has: SHA-1 by number."""
+        found: dict[int, str] = {}
+        start: int | None = None
+        while True:
+            with translated(self.store, name):
+                answer = self.api.list_parts(file_id, start, BILLED)
+            found |= {part["partNumber"]: part["contentSha1"] for part in answer["parts"]}
+            start = answer["nextPartNumber"]
+            if start is None:
+                return found
 
     def url_of(self, name: str) -> str:
         """Where the newest version of `name` is downloaded from."""

@@ -3,6 +3,9 @@
 The SHA-1 of each part is known before it goes: B2 compares it with what arrives, and what B2 copies
 by itself is compared here. So what is joined in the end is the one state of the file whose SHA-1
 goes along as `large_file_sha1`, which B2 itself knows none of.
+
+An upload that ended because nobody answered, or because there was no time left, stays unfinished.
+The next one of the same content goes on with the parts that are there, in whatever process.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from concurrent.futures import FIRST_EXCEPTION, wait
 from b2sdk import v2
 from b2sdk.v2 import exception as b2
 
-from savethat.errors import MissingError, StorageError
+from savethat.errors import MissingError, StorageError, UnreachableError
 from savethat.remotes.b2_account import Account, Version
 from savethat.remotes.b2_errors import translated
 from savethat.remotes.b2_upload import (
@@ -60,7 +63,9 @@ def upload_large(
     *,
     previous: Stored | None = None,
 ) -> Stored:
-    """Writes a new version of `name` (in full) in parts; on failure nothing of it is left.
+    """Writes a new version of `name` (in full) in parts.
+
+    On failure nothing of it is left, unless B2 could not be reached: see above.
 
     Args:
         account: where to.
@@ -86,14 +91,22 @@ def upload_large(
         copied = previous.version if previous and start < beginning else None
         parts.append(_Part(number, start, size, part_sha1, copied))
         start += size
+    # What is mostly copied is soon copied again.
+    unfinished = {} if previous else account.unfinished(name)
+    begun = next((file_id for file_id, of in unfinished.items() if of == sha1), None)
     try:
-        stored = _store(account, name, source, sha1, parts, _headers(info, source, sha1), progress)
+        headers = _headers(info, source, sha1)
+        stored = _store(account, name, source, sha1, parts, headers, progress, begun)
     except StorageError as error:
         if source.failure:
             raise source.failure from error
         source.check(sha1)
         raise
     check_sent(account, source, stored)
+    # What cannot be done now, `delete_prefix` does.
+    with contextlib.suppress(StorageError):
+        for file_id in unfinished.keys() - {begun}:
+            account.delete(Version(name, file_id, 0, "start"))
     return stored
 
 
@@ -119,21 +132,28 @@ def _store(
     parts: Sequence[_Part],
     headers: dict[str, str],
     progress: Progress | None,
+    begun: str | None,
 ) -> Stored:
     lost = account.session.lost
-    file_id: str | None = None
+    file_id = begun
     try:
-        with translated(account.store, name):
-            answer = account.api.start_large_file(account.bucket_id, name, CONTENT_TYPE, headers)
-            file_id = answer["fileId"]
-            if account.session.lost != lost:
-                account.doubts.add_upload(name, sha1)  # it may have been started twice
-        _send_parts(account, name, file_id, source, parts, progress)
+        there = {} if begun is None else account.parts_of(name, begun)
+        if file_id is None or max(there, default=0) > len(parts):  # it was cut otherwise
+            with translated(account.store, name):
+                answer = account.api.start_large_file(
+                    account.bucket_id, name, CONTENT_TYPE, headers
+                )
+                file_id = answer["fileId"]
+                if account.session.lost != lost:
+                    account.doubts.add_upload(name, sha1)  # it may have been started twice
+        missing = [part for part in parts if there.get(part.number) != part.sha1]
+        _send_parts(account, name, file_id, source, missing, progress)
         with translated(account.store, name):
             _finish(account, file_id, [part.sha1 for part in parts])
-    except BaseException:
+    except BaseException as error:
         cancelled = False
-        if file_id is not None:
+        goes_on = isinstance(error, UnreachableError) and not any(part.copied for part in parts)
+        if file_id is not None and not goes_on:
             with contextlib.suppress(StorageError):
                 cancelled = account.delete(Version(name, file_id, 0, "start"))
         # One that cannot be cancelled may be finished: its answer was lost.

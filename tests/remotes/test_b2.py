@@ -526,3 +526,26 @@ def test_b2_and_rclone_show_the_same_files(
         text=True,
     ).stdout.splitlines()
     assert sorted(listed) == sorted(f"2020-09-13 12:26:40;{name}" for name in AWKWARD)
+
+
+def test_a_large_upload_goes_on_where_it_stopped_in_another_process(
+    b2_server: B2Server, b2_prefix: str, tmp_path: Path
+) -> None:
+    content = os.urandom(4 * PART_SIZE + 17)
+    path = tmp_path / "large.bin"
+    path.write_bytes(content)
+    hurried = remote_at(b2_server, b2_prefix)
+    hurried.check()
+    # Two of five parts arrive before the time is up.
+    b2_server.faults(script=[{"call": "b2_upload_part", "kind": "503", "after": 2, "count": 999}])
+    hurried.hurry(time.monotonic() + 3)
+    with pytest.raises(UnreachableError):
+        hurried.put("run/large.bin", path)
+    b2_server.faults()
+    (begun,) = b2_server.unfinished_large_files(f"{b2_prefix}/run/")
+    b2_server.reset_stats()
+    stored = remote_at(b2_server, b2_prefix).put("run/large.bin", path)
+    assert stored.version == begun["fileId"]
+    assert b2_server.stats()["calls"]["b2_upload_part"]["ok"] == 3
+    assert remote_at(b2_server, b2_prefix).read("run/large.bin") == content
+    assert b2_server.unfinished_large_files(f"{b2_prefix}/run/") == []
