@@ -649,3 +649,19 @@ def test_a_reader_sees_states_that_files_had(
     assert as_read(remote) == as_written(folder)
     remote.prune("")
     assert_whole(b2_server, prefix, folder)
+
+
+def test_what_a_killed_attempt_left_behind_its_last_version_goes_in_the_end(
+    b2_server: B2Server, b2_prefix: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.ckpt").write_text("second")
+    killed = remote_at(b2_server, b2_prefix)
+    for content in (b"first", b"second"):  # killed before it deleted the first
+        killed.put("KEY/model.ckpt", content)
+    journal = Journal(tmp_path)
+    carry = CarryOut(folder, remote_at(b2_server, b2_prefix), "KEY", journal, earlier=True)
+    carry.carry(final=True)
+    files = b2_server.files(f"{b2_prefix}/KEY/", versions=True)
+    assert [file["fileName"] for file in files] == [f"{b2_prefix}/KEY/model.ckpt"]

@@ -131,6 +131,9 @@ class CarryOut:
             known = (name for name in in_order(found) if name in self._known)
             grown = [name for name in known if self._known[name].held.pieces]
             self._send(tasks, grown, in_pieces=False)
+            if self._earlier:
+                # One that was killed may have left versions behind what it wrote last.
+                tasks.run([functools.partial(self._remote.prune, f"{self._key}/")])
         if tasks.complete:
             # A file that was deleted here may be what new ones take the place of: it goes last.
             gone = self._known.keys() - found.keys()

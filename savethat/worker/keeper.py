@@ -260,6 +260,9 @@ class Keeper(threading.Thread):
             left = tuple(carry.left())
             ledger.end(dataclasses.replace(ending, left=left, kept=self._folder.address))
         self._send(carry, by, final=True)
+        if by is not None and carry is self._carry:
+            # The home needs no time any more: what lost answers left can be settled in it.
+            self._remote.hurry(self._by)
         ledger.end(ending)
 
     def _send(self, carry: CarryOut, by: float | None = None, *, final: bool = False) -> None:

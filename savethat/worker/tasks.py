@@ -35,7 +35,7 @@ class Tasks:
         """Whether all that was to be done was."""
         return not (self._errors or self._changing or self._skipped.is_set())
 
-    def run(self, tasks: Iterable[Callable[[], None]]) -> None:
+    def run(self, tasks: Iterable[Callable[[], object]]) -> None:
         """Carries tasks out as long as there is time; keeps what they raise."""
         with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
             futures = [pool.submit(self._begin, task) for task in tasks]
@@ -47,7 +47,7 @@ class Tasks:
             except StorageError as error:
                 self._errors.append(error)
 
-    def _begin(self, task: Callable[[], None]) -> None:
+    def _begin(self, task: Callable[[], object]) -> None:
         if self._away.is_set() or (self._by is not None and time.monotonic() >= self._by):
             self._skipped.set()
             return
