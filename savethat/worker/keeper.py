@@ -163,8 +163,11 @@ class Keeper(threading.Thread):
             if self._remote is self._home:
                 raise
             self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
-            publish(self._home, self._launch)
-            self._deliver(self._at_home(), self._home_ledger, ending, self._by)
+            try:
+                publish(self._home, self._launch)
+                self._deliver(self._at_home(), self._home_ledger, ending, self._by)
+            except (OSError, SavethatError) as also:
+                raise StorageError(f"{self.trouble}; {also}") from also
             return False
         self._clear_home()
         return True
