@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def send_on(session: Session, rows: Iterable[Row]) -> None:
     nor again within a minute.
     """
     from savethat.cache import is_known, note
-    from savethat.launchers.processes import INSIDE_A_RUN
+    from savethat.launchers.processes import INSIDE_A_RUN, start_detached
 
     waits = any(row.synced is False and row.status.finished for row in rows)
     project = str(session.config.root)
@@ -32,13 +33,6 @@ def send_on(session: Session, rows: Iterable[Row]) -> None:
         return
     note(_KIND, project)
     command = [sys.executable, "-m", "savethat", "--project", project, "sync", "--background"]
-    # Through a shell that ends at once: nobody's child leaves no zombie.
-    subprocess.run(
-        ["/bin/sh", "-c", '"$@" &', "sh", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=project,
-        start_new_session=True,
-        check=False,
-    )
+    # Whatever is wrong here is no concern of the command.
+    with contextlib.suppress(subprocess.SubprocessError):
+        start_detached(command, cwd=session.config.root, output=subprocess.DEVNULL)

@@ -1,11 +1,16 @@
 """The processes of a run, whatever session they are in: known by a variable, and ended by it.
 
-Data loaders and the like put themselves into sessions of their own, or outlive their parents.
+Data loaders and the like put themselves into sessions of their own, or outlive their parents. What
+is started to outlive the run does not get the variable.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -20,6 +25,30 @@ _PATIENCE = 5.0
 def marker(key: str, attempt: int) -> dict[str, str]:
     """The variable by which the processes of an attempt are known."""
     return {INSIDE_A_RUN: f"{key}.{attempt}"}
+
+
+def start_detached(command: Sequence[str], *, cwd: Path, output: IO[bytes] | int) -> None:
+    """Starts a process that outlives this one, its terminal, and the run it may be part of.
+
+    Args:
+        command: the program and its arguments.
+        cwd: where it starts.
+        output: what takes its stdout and stderr, as `subprocess` has it.
+
+    Raises:
+        OSError, subprocess.SubprocessError: no process can be started.
+    """
+    # Through a shell that ends at once: what is nobody's child leaves no zombie.
+    subprocess.run(
+        ["/bin/sh", "-c", '"$@" &', "sh", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name != INSIDE_A_RUN},
+        start_new_session=True,
+        check=True,
+    )
 
 
 def end_processes(key: str) -> int:

@@ -15,9 +15,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from savethat.errors import SchedulerError
-from savethat.launchers.processes import INSIDE_A_RUN
+from savethat.launchers.processes import INSIDE_A_RUN, start_detached
 from savethat.launchers.queue.environment import own_fingerprint
 from savethat.launchers.queue.job import Batch, Needs
 from savethat.launchers.queue.store import Store, queue_file
@@ -64,18 +65,7 @@ def _start_runner() -> None:
     command = [sys.executable, "-m", "savethat.launchers.queue.runner"]
     try:
         with queue_file().with_suffix(".log").open("ab") as output:
-            # Through a shell that ends at once: a runner that is nobody's child leaves no zombie.
-            subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                # It goes on when the run that may have queued something ends.
-                env={name: value for name, value in os.environ.items() if name != INSIDE_A_RUN},
-                start_new_session=True,
-                check=True,
-            )
+            start_detached(command, cwd=Path("/"), output=output)
     except (OSError, subprocess.SubprocessError) as error:
         raise SchedulerError(
             f"the runner of this machine's queue cannot be started: {error}",
