@@ -10,6 +10,7 @@ from savethat.launch.plan import Asked, bucket_key, plan
 from savethat.launchers.foreground import this_process
 from savethat.node import Node
 from savethat.remotes.directory import DirectoryRemote
+from savethat.run.record import Launch
 from savethat.worker.folder import RunFolder
 from savethat.worker.inline import Inline
 from savethat.worker.journal import Terminal
@@ -56,12 +57,19 @@ def run_inline(node: Node[Any, Any]) -> Any:
 
 
 def _foreground(config: Config, asked: Asked) -> tuple[Order, Post]:
-    secret = bucket_key(config)
-    place = this_process()
-    launch = plan(config, asked, place, resources={})
-    folder = RunFolder.in_place(config, launch.id)
-    if config.b2 is None:
-        publish(DirectoryRemote(config.local_path), launch)
+    launch = plan(config, asked, this_process(), resources={})
     order = Order(launch, config, tuple(add_to_path(config.root)), asked.argv)
-    # On B2 the record is written beside the run: the node does not wait for the network.
-    return order, Post(place, folder, secret, published=config.b2 is None)
+    return order, foreground_post(config, launch)
+
+
+def foreground_post(config: Config, launch: Launch) -> Post:
+    """Where this process stands as the supervisor of a launch's one run.
+
+    The launch is recorded now in a local-only project. On B2 the record is written beside the run:
+    the node does not wait for the network.
+    """
+    local = config.b2 is None
+    secret, folder = bucket_key(config), RunFolder.in_place(config, launch.id)
+    if local:
+        publish(DirectoryRemote(config.local_path), launch)
+    return Post(launch.place, folder, secret, published=local)

@@ -15,19 +15,14 @@ from typing import Any
 from savethat.catalog.row import Row
 from savethat.config import Config
 from savethat.launch.destinations import Destination
-from savethat.launch.here import FOREGROUND_GRACE
-from savethat.launch.plan import bucket_key
+from savethat.launch.here import FOREGROUND_GRACE, foreground_post
 from savethat.launch.submit import submit_launch
 from savethat.launchers.foreground import this_process
-from savethat.remotes.directory import DirectoryRemote
 from savethat.run.key import new_key, node_of
 from savethat.run.record import Launch, Place, PlannedRun
 from savethat.worker.capsule import running_from
-from savethat.worker.folder import RunFolder
 from savethat.worker.journal import Terminal
-from savethat.worker.ledger import publish
 from savethat.worker.order import Order
-from savethat.worker.post import Post
 from savethat.worker.process import ChildProcess
 from savethat.worker.supervisor import supervise
 
@@ -65,14 +60,10 @@ def rerun_here(
     terminal: Terminal | None,
 ) -> str:
     """Runs it again in the foreground, in a child process; the new run's key."""
-    secret = bucket_key(config)
-    place = this_process()
-    launch = _launch(config, row, code, place, {}, argv)
-    if config.b2 is None:
-        publish(DirectoryRemote(config.local_path), launch)
-    post = Post(place, RunFolder.in_place(config, launch.id), secret, published=config.b2 is None)
+    launch = _launch(config, row, code, this_process(), {}, argv)
+    post = foreground_post(config, launch)
     order = Order(launch, config, argv=tuple(argv), python=python)
-    with running_from(order, secret) as order:
+    with running_from(order, post.credentials) as order:
         supervise(order, 0, post, ChildProcess(grace=FOREGROUND_GRACE), terminal=terminal)
     return launch.id
 
