@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 from b2sdk import v2
@@ -182,6 +182,25 @@ class Account:
             file_id = answer["nextFileId"]
             if file_id is None:
                 return found
+
+    def together(self, tasks: Iterable[Callable[[], None]], stop: threading.Event) -> None:
+        """Carries out what moves the parts of one file, several at a time.
+
+        Args:
+            tasks: each for one part.
+            stop: set when there is no sense in going on: tasks look at it. When this returns, or
+                raises, none is under way any more.
+
+        Raises:
+            Exception: the first that one raised.
+        """
+        futures = [self.parts.submit(task) for task in tasks]
+        try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        finally:
+            stop.set()
+            wait(futures)
 
     def parts_of(self, name: str, file_id: str) -> dict[int, str]:
         """The parts that an unfinished large upload has: SHA-1 by number."""

@@ -7,10 +7,10 @@ replaced meanwhile. What has arrived is checked against the SHA-1 that was store
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, wait
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
@@ -96,14 +96,9 @@ class _Arrival:
         self.begun = False
         stop = threading.Event()
         self._bring(0, stop)
-        bring = self._account.parts.submit
-        futures = [bring(self._bring, start, stop) for start in range(_RANGE, self._size, _RANGE)]
-        try:
-            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                future.result()
-        finally:
-            stop.set()
-            wait(futures)  # they write to the file, which is closed next
+        rest = range(_RANGE, self._size, _RANGE)
+        # They write to the file, which is closed next.
+        self._account.together([functools.partial(self._bring, i, stop) for i in rest], stop)
         self._check()
 
     def _bring(self, start: int, stop: threading.Event) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, wait
 
 from b2sdk import v2
 from b2sdk.v2 import exception as b2
@@ -29,6 +29,7 @@ from savethat.remotes.b2_upload import (
     Body,
     add_time,
     ask,
+    blamed,
     check_sent,
     sent,
 )
@@ -94,14 +95,9 @@ def upload_large(
     # What is mostly copied is soon copied again.
     unfinished = {} if previous else account.unfinished(name)
     begun = next((file_id for file_id, of in unfinished.items() if of == sha1), None)
-    try:
-        headers = _headers(info, source, sha1)
+    headers = _headers(info, source, sha1)
+    with blamed(source, sha1):
         stored = _store(account, name, source, sha1, parts, headers, progress, begun)
-    except StorageError as error:
-        if source.failure:
-            raise source.failure from error
-        source.check(sha1)
-        raise
     check_sent(account, source, stored)
     # What cannot be done now, `delete_prefix` does.
     with contextlib.suppress(StorageError):
@@ -193,13 +189,8 @@ def _send_parts(
             with translated(account.store, name):
                 _send(account, file_id, part, Body(source, part.start, part.size, progress, check))
 
-    futures = [account.parts.submit(bring, part) for part in parts]
-    try:
-        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-            future.result()
-    finally:
-        stop.set()
-        wait(futures)  # they read from the file, which is closed next
+    # They read from the file, which is closed next.
+    account.together([functools.partial(bring, part) for part in parts], stop)
 
 
 def _send(account: Account, file_id: str, part: _Part, body: Body) -> None:

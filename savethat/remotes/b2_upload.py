@@ -6,8 +6,9 @@ a try whose answer was lost may have worked. Its single calls are.
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from b2sdk import v2
@@ -71,15 +72,27 @@ def _send_streamed(
     progress: Progress | None,
 ) -> Stored:
     sha1 = source.sha1()
-    try:
+    with blamed(source, sha1):
         stored = _send(account, name, Body(source, 0, source.size, progress), sha1, headers)
+    check_sent(account, source, stored)
+    return stored
+
+
+@contextlib.contextmanager
+def blamed(source: FileSource, sha1: str) -> Iterator[None]:
+    """Raises what was wrong with a file that could not be sent, if that was the cause.
+
+    Args:
+        source: the file.
+        sha1: what it had when it began.
+    """
+    try:
+        yield
     except StorageError as error:
         if source.failure:
             raise source.failure from error
         source.check(sha1)
         raise
-    check_sent(account, source, stored)
-    return stored
 
 
 def check_sent(account: Account, source: FileSource, stored: Stored) -> None:
