@@ -128,8 +128,7 @@ class Keeper(threading.Thread):
     def announce(self) -> None:
         """Shows the run on this machine at once, before the remote has been reached."""
         if self._remote is not self._home:
-            publish(self._home, self._launch)
-            self._home_ledger.beat(self._mark)
+            self._beat_at_home()
 
     def keep_code(self, capsule: str) -> None:
         """Stores the code that was frozen beside the run, if it can be: else it stays at home."""
@@ -162,9 +161,9 @@ class Keeper(threading.Thread):
         except (Exception, KeyboardInterrupt) as error:
             if self._remote is self._home:
                 raise
-            self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
+            self.trouble = _words(error)
             try:
-                publish(self._home, self._launch)
+                self._publish_at_home()
                 self._deliver(self._at_home(), self._home_ledger, ending, self._by)
             except (OSError, SavethatError) as also:
                 raise StorageError(f"{self.trouble}; {also}") from also
@@ -190,7 +189,7 @@ class Keeper(threading.Thread):
             self._take_back(error)
             raise
         except (Exception, KeyboardInterrupt) as error:
-            self.trouble = error.message if isinstance(error, StorageError) else one_line(error)
+            self.trouble = _words(error)
             if self._remote is self._home:
                 return False
             try:
@@ -229,8 +228,13 @@ class Keeper(threading.Thread):
             self._send(self._carry)
 
     def _beat_at_home(self) -> None:
-        publish(self._home, self._launch)
+        self._publish_at_home()
         self._home_ledger.beat(self._mark)
+
+    def _publish_at_home(self) -> None:
+        # Once, and not with each beat of each worker: that of many runs is a large file.
+        if not (self._home.root / launch_name(self._launch.id)).is_file():
+            publish(self._home, self._launch)
 
     def _publish(self) -> None:
         if not self._published:
@@ -297,7 +301,11 @@ class Keeper(threading.Thread):
 
     def _tell(self, error: Exception) -> None:
         # Once a cause: an outage of hours is not worth a line a minute.
-        why = error.message if isinstance(error, StorageError) else one_line(error)
+        why = _words(error)
         if why != self._told:
             self._told = why
             self._journal.event(f"cannot store the run yet: {why}", "WARNING", show=True)
+
+
+def _words(error: BaseException) -> str:
+    return error.message if isinstance(error, StorageError) else one_line(error)

@@ -16,6 +16,7 @@ from savethat.worker.folder import RunFolder
 class Job(Protocol):
     """The scheduler's job that the supervisor is, where attempts can follow one another in it."""
 
+    @property
     def kill_wait(self) -> float:
         """Seconds between the signal that ends the job and its being killed."""
         ...

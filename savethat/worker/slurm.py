@@ -59,7 +59,7 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
         sync=order.config.sync,
     )
     runner: Runner = ChildProcess(
-        grace=min(MOST_GRACE, job.kill_wait() * GRACE_SHARE),
+        grace=min(MOST_GRACE, job.kill_wait * GRACE_SHARE),
         cause=job.cause,
         memory=str(launch.resources.get("mem", "")),
     )

@@ -96,7 +96,7 @@ def supervise(
             ending = runner.run(_errand(order, run, post), journal, signals)
         wait = PROVENANCE_WAIT
         if post.job is not None and signals.stopped_by is not None:
-            by = signals.stopped_at + post.job.kill_wait() - MARGIN
+            by = signals.stopped_at + post.job.kill_wait - MARGIN
             keeper.hurry(by)
             wait = max(0.0, by - time.monotonic()) * PROVENANCE_SHARE
         await_provenance(provenance, wait)

@@ -7,6 +7,7 @@ costs the controller nothing; the controller is asked only whether it starts the
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from pathlib import Path
@@ -100,6 +101,7 @@ class OwnJob:
                 if self._is_queued_again():
                     commands.call(["scancel", self._job_id], timeout=_PATIENCE)
 
+    @functools.cached_property
     def kill_wait(self) -> float:
         """Seconds between the SIGTERM that ends a job and the SIGKILL: SLURM's KillWait.
 
