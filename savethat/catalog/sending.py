@@ -95,7 +95,7 @@ def send(catalog: Catalog, key: str) -> int | None:
     """
     with _sending(catalog.home, key):
         marks = _marks_here(catalog.home, key)
-        if not _has_ended(_names(marks)):
+        if not _has_ended(marks.values()):
             return None
         last = max(marks.values(), key=lambda mark: mark.attempt)
         _require_settled(catalog.home, last, marks)
@@ -163,10 +163,6 @@ def _marks_here(home: DirectoryRemote, key: str) -> dict[str, Mark]:
     return {name: read_mark(home, name) for name in _facts(home, key)}
 
 
-def _names(marks: Collection[str]) -> list[MarkName]:
-    return [fact for fact in map(parse_mark_name, marks) if fact is not None]
-
-
 def _is_anything_open(home: DirectoryRemote) -> bool:
     """Whether the home knows of runs that have not ended, as far as it knows."""
     launches = any(True for _ in home.list(LAUNCHES))
@@ -191,7 +187,7 @@ def _facts(remote: Remote, key: str) -> dict[str, MarkName]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _has_ended(facts: Collection[MarkName]) -> bool:
+def _has_ended(facts: Collection[MarkName] | Collection[Mark]) -> bool:
     """Whether the latest attempt that left marks has left an ending."""
     latest = max((fact.attempt for fact in facts), default=0)
     return any(fact.attempt == latest and fact.mark in ENDINGS for fact in facts)
