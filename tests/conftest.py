@@ -12,7 +12,7 @@ import pytest
 
 from tests.program import STARTED
 
-pytest_plugins = ["tests.b2_fixtures"]
+pytest_plugins = ["tests.b2_fixtures", "tests.git_fixtures"]
 
 # A runner that was itself started in the background hands on ignored signals, which programs
 # respect, as they do nohup's: the tests send them and expect an effect.
