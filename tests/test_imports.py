@@ -35,6 +35,7 @@ REACHES_UP = {
 
 HOMES = {
     "b2sdk": "savethat.remotes",
+    "certifi": "savethat.remotes",
     "click": "savethat.cli",
     "cookiecutter": "savethat.scaffold",
     "loguru": "savethat.logs",
@@ -47,6 +48,7 @@ HOMES = {
     "toml": "savethat.config",
     "tomli": "savethat.config",
     "tomllib": "savethat.config",
+    "urllib3": "savethat.remotes",
 }
 # Used like the standard library: no exceptions of theirs cross a module's edge.
 EVERYWHERE = {"filelock", "platformdirs", "rich", "typing_extensions"}

@@ -163,10 +163,21 @@ class User:
         # What is in the environment of a job, SLURM keeps with the job.
         folders += [lab / "spool", lab / "state"] if self.kept else []
         files = self.secrets.in_files(folders, since=self.since)
-        found = [str(path) for path in files if path != self.kept]
+        found = [
+            str(path) for path in files if path != self.kept and not self.is_authorization(path)
+        ]
         found += [text for text in self.said if self.secrets.within(text.encode())]
         found += [repr(each) for each in watch.found if not self.may_have_it(each)]
         return found + in_bucket(self.secrets, self.server)
+
+    def is_authorization(self, path: Path) -> bool:
+        """Whether it is the one file that may hold the account's token: the key never."""
+        return (
+            path.parent == self.folder / "home" / ".cache" / "savethat"
+            and re.fullmatch(r"b2-[0-9a-f]{32}\.json", path.name) is not None
+            and path.stat().st_mode & 0o777 == 0o600
+            and not Secrets([self.server.key]).in_files([path])
+        )
 
     def may_have_it(self, found: Found) -> bool:
         """Whether a process may have the key in its environment: where the user has it in theirs.

@@ -1,9 +1,10 @@
 """Where runs are kept: one contract (`base`), a folder (`directory`) and Backblaze B2 (`b2`).
 
 `names` says what an object may be called, `source` reads a file that may change meanwhile, `walk`
-finds the files below a folder, `transfer` moves many at a time and `progress` shows it. `patience`
-is how long a remote may go on. The home of b2sdk is the modules named `b2_`, which `b2` imports at
-its first call; `b2_retry` states what is asked again, and for how long.
+finds the files below a folder, `transfer` moves many at a time (`pace` says how many) and
+`progress` shows it. `patience` is how long a remote may go on. The modules named `b2_`, which `b2`
+imports at its first call, are the home of urllib3 (`b2_engine`, what is done often) and of b2sdk
+(`b2_sdk`, what is rare); `b2_retry` states what is asked again, and for how long.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ _LEAST_PART = 5_000_000
 class B2Remote(Remote):
     """Objects below a prefix in a bucket.
 
-    Nothing is asked before the first call that needs an answer; that one authorizes.
+    Nothing is asked before the first call that needs an answer; that one authorizes, unless an
+    authorization was kept.
 
     Args:
         bucket: the bucket's name.
@@ -82,7 +83,7 @@ class B2Remote(Remote):
     @override
     def now(self) -> float:
         connected = self._connected
-        offset = connected.session.clock_offset if connected else None
+        offset = connected.engine.clock_offset if connected else None
         return time.time() + (offset or 0.0)
 
     @override
@@ -103,29 +104,12 @@ class B2Remote(Remote):
 
     @override
     def folders(self, prefix: str = "") -> Iterator[str]:
-        """The folders directly below the folder `prefix`.
-
-        b2sdk has no call with B2's delimiter. Instead names are listed from after the last folder
-        found: a folder costs at most one page, whatever it holds.
-        """
-        from savethat.remotes.b2_account import BILLED, PAGE
-
         check_prefix(prefix)
-        account = self._account()
         full = self._prefix + prefix
-        start, size = full, BILLED
-        while True:
-            page = next(account.names(full, start, page=size))
-            rests = (item["fileName"][len(full) :] for item in page)
-            found = dict.fromkeys(rest.partition("/")[0] for rest in rests if "/" in rest)
-            yield from filter(None, found)
-            if len(page) < size:
-                return
-            # Many small folders: larger pages; a large folder: pages that cost least.
-            size = PAGE if len(found) > 1 else BILLED
-            # What follows the last name, or all names of its folder ("0" comes after "/").
-            folder, slash, _ = page[-1]["fileName"][len(full) :].partition("/")
-            start = full + folder + ("0" if slash else "\x20")
+        for page in self._account().names(full, delimiter="/"):
+            for item in page:
+                if item["action"] == "folder" and (name := item["fileName"][len(full) : -1]):
+                    yield name
 
     @override
     def put(
@@ -301,7 +285,7 @@ class B2Remote(Remote):
             if self._failure is not None and self._attempts > attempts:
                 # Another thread failed while this one waited; else all would wait, one by one.
                 raise self._failure
-            from savethat.remotes.b2_contact import first_contact  # b2sdk: a third of a second
+            from savethat.remotes.b2_contact import first_contact  # it brings urllib3
 
             store = f"bucket {self._bucket} with key {self._credentials.key_id}"
             try:

@@ -1,32 +1,38 @@
-"""A bucket on B2 through b2sdk, authorized: the calls that `b2` is made of, errors translated.
-
-The home of b2sdk, together with the other modules named `b2_`. Importing them takes a third of a
-second, so `b2` does it at its first call.
-"""
+"""A bucket on B2, authorized: the calls that `b2` is made of, errors translated."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from b2sdk import v2
-from b2sdk.v2 import exception as b2
-
-from savethat import __version__
 from savethat.config.credentials import Credentials
 from savethat.errors import DeniedError, StorageError
 from savethat.remotes import b2_rights
+from savethat.remotes.b2_authorization import Authorization, Kept
 from savethat.remotes.b2_doubts import Doubts
+from savethat.remotes.b2_engine import Engine
 from savethat.remotes.b2_errors import translated
-from savethat.remotes.b2_session import Session
+from savethat.remotes.b2_failures import RefusalError
+from savethat.remotes.b2_urls import Urls
+from savethat.remotes.pace import Pace
+
+if TYPE_CHECKING:
+    from savethat.remotes.b2_sdk import Calls
 
 # The most one call gives, and what one class C transaction pays for.
 PAGE = 10_000
 BILLED = 1_000
 
+# Info entries that other clients know, too.
+MTIME = "src_last_modified_millis"
+LARGE_SHA1 = "large_file_sha1"
+
+_API = "b2api/v3"
 # Parts of large files at a time, up and down.
 _PARTS = 10
 
@@ -43,57 +49,84 @@ class Version:
 
 
 class Account:
-    """An authorized bucket.
+    """A bucket with the key that opens it.
 
     Args:
         store: names bucket and key id, for errors.
         bucket: the bucket's name.
         realm: `production`, or a URL.
-        credentials: the application key; only b2sdk keeps it, in memory.
-        session: what it talks through.
-
-    Raises:
-        UnreachableError: there was no answer.
-        DeniedError: the key is not accepted, or not for this bucket.
-        StorageError: there is no such bucket, or no B2 at that URL.
+        credentials: the application key.
+        engine: what it talks through.
     """
 
     def __init__(
-        self, store: str, bucket: str, realm: str, credentials: Credentials, session: Session
+        self, store: str, bucket: str, realm: str, credentials: Credentials, engine: Engine
     ) -> None:
         self.store = store
-        self.session = session
-        self.patience = session.patience
+        self.engine = engine
+        self.patience = engine.patience
         self.doubts = Doubts()
         self.parts = ThreadPoolExecutor(_PARTS, thread_name_prefix="b2-part")
-        self._bucket = bucket
+        # How many small files are sent at a time.
+        self.pace = Pace()
+        self.urls = Urls(lambda: self.call("b2_get_upload_url", bucketId=self._known.bucket_id))
+        self._bucket, self._realm, self._credentials = bucket, realm, credentials
+        self._kept = Kept(realm, credentials, bucket)
         self._renewal = threading.Lock()
-        self._api = v2.B2Api(
-            v2.InMemoryAccountInfo(),
-            # Holds the bucket's id where the key itself names it: one call less.
-            cache=v2.InMemoryCache(),
-            api_config=v2.B2HttpApiConfig(
-                http_session_factory=lambda: session,
-                # Ages are taken by the server's clock: a wrong one here is no reason to stop.
-                install_clock_skew_hook=False,
-                user_agent_append=f"savethat/{__version__}",
-            ),
-        )
-        with translated(store):
-            try:
-                self._api.authorize_account(realm, credentials.key_id, credentials.key)
-            except (KeyError, TypeError) as error:
-                raise StorageError(
-                    f"{store}: {realm} answers, but not as B2 does", "correct b2_realm"
-                ) from error
-            self.bucket_id: str = self._api.get_bucket_by_name(bucket).id_
-        session.renew = self._renew
-        # b2sdk's calls, one request each, and its upload URLs.
-        self.api = self._api.session
-        self.info = self._api.account_info
-        # Files beyond this are sent in parts, bytes.
-        self.part_size: int = self.info.get_recommended_part_size()
-        self.min_part_size: int = self.info.get_absolute_minimum_part_size()
+        self._authorization: Authorization | None = None
+        # What the key may do, once this process has asked.
+        self._allowed: dict[str, Any] | None = None
+
+    def connect(self) -> None:
+        """Makes the first contact: with the authorization that was kept, or for one.
+
+        Raises:
+            UnreachableError: there was no answer.
+            DeniedError: the key is not accepted, or not for this bucket.
+            StorageError: there is no such bucket, or no B2 at that URL.
+        """
+        kept = self._kept.read()
+        if kept is not None and self.engine.reach(kept.api_url):
+            self._authorization = kept
+        else:
+            self._authorize()
+        self.engine.renew = self._renew
+
+    @property
+    def bucket_id(self) -> str:
+        """The bucket's id."""
+        return self._known.bucket_id
+
+    @property
+    def part_size(self) -> int:
+        """Files beyond this are sent in parts, bytes."""
+        return self._known.part_size
+
+    @property
+    def min_part_size(self) -> int:
+        """The least of a part, bytes."""
+        return self._known.min_part_size
+
+    @property
+    def who(self) -> tuple[str, str]:
+        """What b2sdk's calls begin with: where they go, and the account's token."""
+        return self._known.api_url, self._known.token
+
+    @functools.cached_property
+    def sdk(self) -> Calls:
+        """B2sdk's calls, for what is rare and large."""
+        from savethat.remotes.b2_sdk import Calls  # slow to import
+
+        return Calls(self.engine)
+
+    def call(self, call: str, **question: Any) -> dict[str, Any]:
+        """Asks B2; what is None is left out.
+
+        Raises:
+            B2Error: there is no answer, or none of use.
+        """
+        url, token = self.who
+        return self.engine.call(f"{url}/{_API}/{call}", token, question)
 
     def check_rights(self, prefix: str) -> list[str]:
         """Asks whether the key may do all that is needed below `prefix`.
@@ -104,7 +137,8 @@ class Account:
         Raises:
             DeniedError: it may not; names the missing capabilities.
         """
-        allowed = self.info.get_allowed()
+        with self._renewal:
+            allowed = self._allowed or self._authorize()
         if missing := b2_rights.missing(allowed):
             raise DeniedError(
                 f"{self.store}: the key lacks {', '.join(missing)}",
@@ -114,13 +148,23 @@ class Account:
         return b2_rights.excess(allowed, self._bucket, prefix)
 
     def names(
-        self, prefix: str, start: str = "", *, page: int = PAGE
+        self, prefix: str, start: str = "", *, page: int = PAGE, delimiter: str | None = None
     ) -> Iterator[list[dict[str, Any]]]:
-        """Pages of the newest visible versions by name, as B2 gives them."""
+        """Pages of the newest visible versions by name, as B2 gives them.
+
+        With a delimiter, names that go on after it are one item, of the action `folder`.
+        """
         cursor: str | None = max(start, prefix)
         while cursor is not None:
             with translated(self.store, prefix):
-                answer = self.api.list_file_names(self.bucket_id, cursor or None, page, prefix)
+                answer = self.call(
+                    "b2_list_file_names",
+                    bucketId=self.bucket_id,
+                    startFileName=cursor or None,
+                    maxFileCount=page,
+                    prefix=prefix,
+                    delimiter=delimiter,
+                )
             yield answer["files"]
             cursor = answer["nextFileName"]
 
@@ -132,8 +176,13 @@ class Account:
         file_id: str | None = None
         while name is not None:
             with translated(self.store, prefix):
-                answer = self.api.list_file_versions(
-                    self.bucket_id, name or None, file_id, page, prefix
+                answer = self.call(
+                    "b2_list_file_versions",
+                    bucketId=self.bucket_id,
+                    startFileName=name or None,
+                    startFileId=file_id,
+                    maxFileCount=page,
+                    prefix=prefix,
                 )
             yield [
                 Version(
@@ -149,39 +198,27 @@ class Account:
 
     def delete(self, version: Version) -> bool:
         """Deletes one version; False where it was not there any more, and we did not delete it."""
-        lost = self.session.lost
+        lost = self.engine.lost
+        begun = version.action == "start"
         try:
             with translated(self.store, version.name):
                 try:
-                    if version.action == "start":
-                        self.api.cancel_large_file(version.id)
+                    if begun:
+                        self.call("b2_cancel_large_file", fileId=version.id)
                     else:
-                        self.api.delete_file_version(version.id, version.name)
-                except (b2.FileNotPresent, b2.BadRequest) as error:
-                    if isinstance(error, b2.BadRequest) and version.action != "start":
+                        self.call(
+                            "b2_delete_file_version", fileId=version.id, fileName=version.name
+                        )
+                except RefusalError as refused:
+                    if not (refused.missing or (begun and refused.status == 400)):
                         raise
                     # It was asked again after an answer was lost: the first time did it.
-                    return self.session.lost != lost or self.doubts.may_have_deleted(version.id)
+                    return self.engine.lost != lost or self.doubts.may_have_deleted(version.id)
         except StorageError:
-            if self.session.lost != lost:
+            if self.engine.lost != lost:
                 self.doubts.add_deletion(version.id)
             raise
         return True
-
-    def unfinished(self, name: str) -> dict[str, str]:
-        """The large uploads of `name` that were never finished: SHA-1 of the whole file, by id."""
-        found: dict[str, str] = {}
-        file_id: str | None = None
-        while True:
-            with translated(self.store, name):
-                answer = self.api.list_unfinished_large_files(self.bucket_id, file_id, None, name)
-            for item in answer["files"]:
-                if item["fileName"] == name:
-                    info = item.get("fileInfo") or {}
-                    found[item["fileId"]] = info.get(v2.LARGE_FILE_SHA1, "")
-            file_id = answer["nextFileId"]
-            if file_id is None:
-                return found
 
     def together(self, tasks: Iterable[Callable[[], None]], stop: threading.Event) -> None:
         """Carries out what moves the parts of one file, several at a time.
@@ -202,35 +239,42 @@ class Account:
             stop.set()
             wait(futures)
 
-    def parts_of(self, name: str, file_id: str) -> dict[int, str]:
-        """The parts that an unfinished large upload has: SHA-1 by number."""
-        found: dict[int, str] = {}
-        start: int | None = None
-        while True:
-            with translated(self.store, name):
-                answer = self.api.list_parts(file_id, start, BILLED)
-            found |= {part["partNumber"]: part["contentSha1"] for part in answer["parts"]}
-            start = answer["nextPartNumber"]
-            if start is None:
-                return found
-
     def url_of(self, name: str) -> str:
         """Where the newest version of `name` is downloaded from."""
-        url: str = self._api.get_download_url_for_file_name(self._bucket, name)
-        return url
+        return f"{self._known.download_url}/file/{quote(self._bucket)}/{quote(name)}"
 
     def url_of_version(self, version: str) -> str:
         """Where the version of this id is downloaded from."""
-        url: str = self._api.get_download_url_for_fileid(version)
-        return url
+        call = "b2_download_file_by_id"
+        return f"{self._known.download_url}/{_API}/{call}?fileId={quote(version)}"
+
+    @property
+    def _known(self) -> Authorization:
+        assert self._authorization is not None
+        return self._authorization
+
+    def _authorize(self) -> dict[str, Any]:
+        """Asks for an authorization, keeps it, and gives back what the key may do."""
+        from savethat.remotes.b2_sdk import authorize  # slow to import
+
+        known = self._authorization.bucket_id if self._authorization else None
+        with translated(self.store):
+            self._authorization, self._allowed = authorize(
+                self.engine, self._realm, self._credentials, self._bucket, known
+            )
+        self._kept.write(self._authorization)
+        return self._allowed
 
     def _renew(self, token: str) -> str:
         """A good account token instead of `token`; threads that come late get the new one."""
         with self._renewal:
-            if self.info.get_account_auth_token() == token:
-                self.api.authorize_automatically()
-            renewed: str = self.info.get_account_auth_token()
-            return renewed
+            if self._known.token == token:
+                kept = self._kept.read()
+                if kept is not None and kept.token != token:
+                    self._authorization = kept  # another process was faster
+                else:
+                    self._authorize()
+            return self._known.token
 
 
 def sha1_of(item: Mapping[str, Any]) -> str | None:
@@ -239,4 +283,4 @@ def sha1_of(item: Mapping[str, Any]) -> str | None:
     if sha1 not in ("", "none"):
         return sha1.rpartition(":")[2]  # some clients leave it unverified
     # Files sent in parts have none of their own.
-    return (item.get("fileInfo") or {}).get("large_file_sha1")
+    return (item.get("fileInfo") or {}).get(LARGE_SHA1)

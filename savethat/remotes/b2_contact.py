@@ -8,15 +8,15 @@ from concurrent import futures
 from savethat.config.credentials import Credentials
 from savethat.errors import UnreachableError
 from savethat.remotes.b2_account import Account
+from savethat.remotes.b2_engine import Engine
 from savethat.remotes.b2_retry import FIRST_CONTACT
-from savethat.remotes.b2_session import Session
 from savethat.remotes.patience import Patience
 
 
 def first_contact(
     store: str, bucket: str, realm: str, credentials: Credentials, patience: Patience
 ) -> Account:
-    """Authorizes.
+    """Connects, and authorizes where no authorization was kept.
 
     A name server that does not answer, or a host with many addresses, may hold up a thread for a
     minute, whatever the time limits of a connection. So it is another thread that asks.
@@ -33,24 +33,27 @@ def first_contact(
         DeniedError: the key is not accepted, or not for this bucket.
         StorageError: there is no such bucket, or no B2 at that URL.
     """
-    session = Session(patience)
-    authorized: futures.Future[Account] = futures.Future()
+    engine = Engine(patience)
+    account = Account(store, bucket, realm, credentials, engine)
+    connected: futures.Future[None] = futures.Future()
 
-    def authorize() -> None:
+    def connect() -> None:
         try:
-            authorized.set_result(Account(store, bucket, realm, credentials, session))
+            account.connect()
+            connected.set_result(None)
         except BaseException as error:
-            authorized.set_exception(error)
+            connected.set_exception(error)
 
     patience.check()
-    threading.Thread(target=authorize, name="b2-contact", daemon=True).start()
+    threading.Thread(target=connect, name="b2-contact", daemon=True).start()
     try:
-        return authorized.result(min(FIRST_CONTACT, patience.left()))
+        connected.result(min(FIRST_CONTACT, patience.left()))
     except futures.TimeoutError:
         patience.check()
-        if not session.sockets.any:
+        if not engine.sockets.any:
             raise UnreachableError(
                 f"{store}: it cannot be reached: no connection in {FIRST_CONTACT:.0f} s",
                 "try again when there is a way to it; look at b2_realm if there never was",
             ) from None
-    return authorized.result()
+        connected.result()
+    return account

@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-import requests
-from b2sdk import v2
-from b2sdk.v2 import exception as b2
-
-from savethat.remotes.b2_account import Account
+from savethat.remotes.b2_account import LARGE_SHA1, MTIME, Account
+from savethat.remotes.b2_engine import NO_ANSWER
 from savethat.remotes.b2_errors import translated
-from savethat.remotes.b2_retry import NO_LIMIT, GaveUp, Tries
+from savethat.remotes.b2_failures import DamagedError, GaveUpError, RefusalError
+from savethat.remotes.b2_retry import NO_LIMIT, Tries
 from savethat.remotes.base import Progress
 from savethat.remotes.source import BLOCK
 
@@ -49,9 +47,12 @@ def download(
             try:
                 arrival.receive()
                 break
-            except (b2.ChecksumMismatch, b2.FileNotPresent) as error:
+            except DamagedError:
+                if not tries_left:
+                    raise
+            except RefusalError as refused:
                 # What is gone by now may have been replaced while it came.
-                if not tries_left or (not arrival.begun and isinstance(error, b2.FileNotPresent)):
+                if not (tries_left and refused.missing and arrival.begun):
                     raise
         return arrival.modified
 
@@ -91,7 +92,7 @@ class _Arrival:
         """Brings the newest version from the beginning to the end.
 
         Raises:
-            b2sdk.v2.exception.ChecksumMismatch: it arrived damaged.
+            DamagedError: it arrived damaged.
         """
         self.begun = False
         stop = threading.Event()
@@ -113,7 +114,7 @@ class _Arrival:
                         return
                     self._keep(block, position, start)
                     position += len(block)
-            except requests.RequestException as error:
+            except NO_ANSWER as error:
                 why = f"the connection broke off: {error}"
             if self.begun and position >= self._end(start):
                 return
@@ -127,14 +128,16 @@ class _Arrival:
     def _blocks(self, position: int, start: int) -> Iterator[bytes]:
         """What comes of the range that begins at `start`, from `position` on."""
         url = self._url if self.begun else self._account.url_of(self._name)
-        rest = (position, self._end(start) - 1) if position else None
-        found = self._account.api.download_file_from_url(url, rest)
-        with found as answer, contextlib.closing(answer):
+        headers = {"Authorization": self._account.who[1]}
+        if position:
+            headers["Range"] = f"bytes={position}-{self._end(start) - 1}"
+        found = self._account.engine.request("GET", url, headers, stream=True)
+        with contextlib.closing(found) as answer:
             if not self.begun:
                 self._begin(answer.headers)
-            elif position and answer.status_code != 206:
-                raise GaveUp("the server does not send parts of a file")
-            for block in answer.iter_content(_BLOCK):
+            elif position and answer.status != 206:
+                raise GaveUpError("the server does not send parts of a file")
+            for block in answer.stream(_BLOCK, decode_content=False):
                 yield block[: self._end(start) - position]
                 position += len(block)
                 if position >= self._end(start):
@@ -146,14 +149,14 @@ class _Arrival:
             # From now on this version, whatever becomes the newest meanwhile.
             self._url = self._account.url_of_version(headers["x-bz-file-id"])
             uploaded = headers["x-bz-upload-timestamp"]
-            millis = headers.get(f"x-bz-info-{v2.SRC_LAST_MODIFIED_MILLIS}", "")
+            millis = headers.get(f"x-bz-info-{MTIME}", "")
             # Other clients write what they like.
             self.modified = int(millis if millis.isdecimal() else uploaded) * 1_000_000
         except (KeyError, ValueError) as error:
-            raise GaveUp("it answers, but not as B2 does") from error
+            raise GaveUpError("it answers, but not as B2 does") from error
         sha1 = headers.get("x-bz-content-sha1", "none").rpartition(":")[2]
         # B2 knows none of a file sent in parts.
-        self._sha1 = headers.get(f"x-bz-info-{v2.LARGE_FILE_SHA1}") if sha1 == "none" else sha1
+        self._sha1 = headers.get(f"x-bz-info-{LARGE_SHA1}") if sha1 == "none" else sha1
         self._file = self._file or self._create()
         self._file.truncate(0)
         self.begun = True
@@ -176,4 +179,6 @@ class _Arrival:
         while block := self._file.read(BLOCK):
             digest.update(block)
         if self._sha1 and digest.hexdigest() != self._sha1:
-            raise b2.ChecksumMismatch("sha1", self._sha1, digest.hexdigest())
+            raise DamagedError(
+                f"checksum mismatch: {self._sha1} was stored, {digest.hexdigest()} came"
+            )

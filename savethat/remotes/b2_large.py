@@ -16,23 +16,21 @@ import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
-from b2sdk import v2
-from b2sdk.v2 import exception as b2
-
 from savethat.errors import MissingError, StorageError, UnreachableError
-from savethat.remotes.b2_account import Account, Version
+from savethat.remotes.b2_account import BILLED, LARGE_SHA1, Account, Version
 from savethat.remotes.b2_errors import translated
+from savethat.remotes.b2_failures import RefusalError
 from savethat.remotes.b2_upload import (
     CONTENT_TYPE,
     INFO_ENTRIES,
     Answer,
     Body,
     add_time,
-    ask,
     blamed,
     check_sent,
     sent,
 )
+from savethat.remotes.b2_urls import Urls
 from savethat.remotes.base import Progress, Stored
 from savethat.remotes.source import FileSource
 
@@ -93,7 +91,7 @@ def upload_large(
         parts.append(_Part(number, start, size, part_sha1, copied))
         start += size
     # What is mostly copied is soon copied again.
-    unfinished = {} if previous else account.unfinished(name)
+    unfinished = {} if previous else _unfinished(account, name)
     begun = next((file_id for file_id, of in unfinished.items() if of == sha1), None)
     headers = _headers(info, source, sha1)
     with blamed(source, sha1):
@@ -110,7 +108,7 @@ def _headers(info: Mapping[str, str], source: FileSource, sha1: str) -> dict[str
     headers = dict(info)
     add_time(headers, source)
     if len(headers) < INFO_ENTRIES:
-        headers[v2.LARGE_FILE_SHA1] = sha1
+        headers[LARGE_SHA1] = sha1
     return headers
 
 
@@ -130,17 +128,17 @@ def _store(
     progress: Progress | None,
     begun: str | None,
 ) -> Stored:
-    lost = account.session.lost
+    lost = account.engine.lost
     file_id = begun
     try:
-        there = {} if begun is None else account.parts_of(name, begun)
+        there = {} if begun is None else _parts_of(account, name, begun)
         if file_id is None or max(there, default=0) > len(parts):  # it was cut otherwise
-            with translated(account.store, name):
-                answer = account.api.start_large_file(
-                    account.bucket_id, name, CONTENT_TYPE, headers
+            with translated(account.store, name), account.sdk.made() as calls:
+                answer = calls.start_large_file(
+                    *account.who, account.bucket_id, name, CONTENT_TYPE, headers
                 )
                 file_id = answer["fileId"]
-                if account.session.lost != lost:
+                if account.engine.lost != lost:
                     account.doubts.add_upload(name, sha1)  # it may have been started twice
         missing = [part for part in parts if there.get(part.number) != part.sha1]
         _send_parts(account, name, file_id, source, missing, progress)
@@ -153,12 +151,9 @@ def _store(
             with contextlib.suppress(StorageError):
                 cancelled = account.delete(Version(name, file_id, 0, "start"))
         # One that cannot be cancelled may be finished: its answer was lost.
-        if not cancelled and (file_id is not None or account.session.lost != lost):
+        if not cancelled and (file_id is not None or account.engine.lost != lost):
             account.doubts.add_upload(name, sha1)
         raise
-    finally:
-        if file_id is not None:
-            account.info.clear_large_file_upload_urls(file_id)
     return Stored(name, source.size, sha1, file_id)
 
 
@@ -177,6 +172,13 @@ def _send_parts(
     """
     stop = threading.Event()
 
+    def ask() -> Answer:
+        with account.sdk.made() as calls:
+            answer: Answer = calls.get_upload_part_url(*account.who, file_id)
+            return answer
+
+    urls = Urls(ask)
+
     def check() -> None:
         if stop.is_set():
             raise StorageError(f"{name}: another part failed")
@@ -187,41 +189,34 @@ def _send_parts(
             _copy(account, name, file_id, part)
         else:
             with translated(account.store, name):
-                _send(account, file_id, part, Body(source, part.start, part.size, progress, check))
+                _send(account, urls, part, Body(source, part.start, part.size, progress, check))
 
     # They read from the file, which is closed next.
     account.together([functools.partial(bring, part) for part in parts], stop)
 
 
-def _send(account: Account, file_id: str, part: _Part, body: Body) -> None:
-    raw = account.api.raw_api
-
+def _send(account: Account, urls: Urls, part: _Part, body: Body) -> None:
     def send(url: str, token: str) -> Answer:
-        answer: Answer = raw.upload_part(url, token, part.number, part.size, part.sha1, body)
-        return answer
+        with account.sdk.made() as calls:
+            answer: Answer = calls.upload_part(url, token, part.number, part.size, part.sha1, body)
+            return answer
 
-    def take() -> tuple[str, str]:
-        kept: tuple[str, str] | tuple[None, None]
-        kept = account.info.take_large_file_upload_url(file_id)
-        return kept if kept[0] is not None else ask(account.api.get_upload_part_url(file_id))
-
-    def keep(url: str, token: str) -> None:
-        account.info.put_large_file_upload_url(file_id, url, token)
-
-    sent(account, take, send, keep)
+    sent(account, urls, send)
 
 
 def _copy(account: Account, name: str, file_id: str, part: _Part) -> None:
     end = part.start + part.size - 1
     try:
-        with translated(account.store, name):
-            answer = account.api.copy_part(part.copied, file_id, part.number, (part.start, end))
+        with translated(account.store, name), account.sdk.made() as calls:
+            answer = calls.copy_part(
+                *account.who, part.copied, file_id, part.number, (part.start, end)
+            )
     except MissingError:
         if account.doubts.may_have_deleted(part.copied or ""):
             raise CannotCopyError from None
         raise
     except StorageError as error:
-        if isinstance(error.__cause__, b2.BadRequest | b2.CopySourceTooBig):
+        if isinstance(error.__cause__, RefusalError) and error.__cause__.status == 400:
             raise CannotCopyError from error
         raise
     if answer["contentSha1"] != part.sha1:
@@ -229,12 +224,43 @@ def _copy(account: Account, name: str, file_id: str, part: _Part) -> None:
 
 
 def _finish(account: Account, file_id: str, sha1s: list[str]) -> None:
-    lost = account.session.lost
+    lost = account.engine.lost
     try:
-        account.api.finish_large_file(file_id, sha1s)
-    except b2.BadRequest:
+        with account.sdk.made() as calls:
+            calls.finish_large_file(*account.who, file_id, sha1s)
+    except RefusalError as refused:
         # It was asked again after an answer was lost: the first time may have done it.
-        if account.session.lost == lost:
+        if refused.status != 400 or account.engine.lost == lost:
             raise
-        if account.api.get_file_info_by_id(file_id).get("action") != "upload":
+        if account.call("b2_get_file_info", fileId=file_id).get("action") != "upload":
             raise
+
+
+def _unfinished(account: Account, name: str) -> dict[str, str]:
+    """The large uploads of `name` that were never finished: SHA-1 of the whole file, by id."""
+    found: dict[str, str] = {}
+    start: str | None = None
+    while True:
+        with translated(account.store, name), account.sdk.made() as calls:
+            answer = calls.list_unfinished_large_files(
+                *account.who, account.bucket_id, start, None, name
+            )
+        for item in answer["files"]:
+            if item["fileName"] == name:
+                found[item["fileId"]] = (item.get("fileInfo") or {}).get(LARGE_SHA1, "")
+        start = answer["nextFileId"]
+        if start is None:
+            return found
+
+
+def _parts_of(account: Account, name: str, file_id: str) -> dict[int, str]:
+    """The parts that an unfinished large upload has: SHA-1 by number."""
+    found: dict[int, str] = {}
+    start: int | None = None
+    while True:
+        with translated(account.store, name), account.sdk.made() as calls:
+            answer = calls.list_parts(*account.who, file_id, start, BILLED)
+        found |= {part["partNumber"]: part["contentSha1"] for part in answer["parts"]}
+        start = answer["nextPartNumber"]
+        if start is None:
+            return found

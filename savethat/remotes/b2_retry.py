@@ -1,5 +1,7 @@
 """The whole policy of what is asked again, how often and how long. b2sdk's own never comes to it.
 
+`b2_engine` carries it out, for its own requests and for b2sdk's.
+
 What is repeated
     - No answer at all, 408, 409, 429 and 5xx: up to 8 times, waiting 0.25 s, then twice as long
       each time up to 16 s, give or take a quarter. A call that transfers no data is not begun again
@@ -37,9 +39,8 @@ import math
 import random
 import time
 
-from b2sdk.v2 import exception as b2
-
 from savethat.errors import UnreachableError
+from savethat.remotes.b2_failures import REPEATED, B2Error, GaveUpError, NoAnswerError, RefusalError
 from savethat.remotes.patience import Patience
 
 CONNECT_TIMEOUT = 15.0
@@ -61,27 +62,8 @@ LIMIT = 120.0
 NO_LIMIT = math.inf
 RENEWALS = 3
 
-# Answers that another try may change. 511 is a captive portal's.
-REPEATED = frozenset({408, 409, 429, *range(500, 600)} - {511})
-
 _WAITS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 16.0)
 _LONGEST_WAIT = 60.0
-
-_REPEATED_UPLOADS = (
-    b2.B2ConnectionError,
-    b2.B2RequestTimeout,
-    b2.BrokenPipe,
-    b2.Conflict,
-    b2.ConnectionReset,
-    b2.InvalidAuthToken,
-    b2.RequestTimeout,
-    b2.ServiceError,
-    b2.TooManyRequests,
-)
-
-
-class GaveUp(b2.B2Error):  # type: ignore[misc] # b2sdk has no types
-    """There is no sense in asking again now. b2sdk passes it on as it is."""
 
 
 class Tries:
@@ -106,27 +88,29 @@ class Tries:
             retry_after: what the server asked for; a date, which is allowed, too, does not count.
 
         Raises:
-            GaveUp: there is none.
+            GaveUpError: there is none.
         """
         wait = next(self._waits, None)
         if wait is None:
-            raise GaveUp(f"{why} ({self.count} tries)")
+            raise GaveUpError(f"{why} ({self.count} tries)")
         asked = _seconds(retry_after)
         if asked > _LONGEST_WAIT:
-            raise GaveUp(f"{why}; it asks to be left alone for {asked:.0f} s")
+            raise GaveUpError(f"{why}; it asks to be left alone for {asked:.0f} s")
         wait = max(wait * random.uniform(0.75, 1.25), asked)
         if time.monotonic() + wait > self._end:
-            raise GaveUp(f"{why} ({self.count} tries)")
+            raise GaveUpError(f"{why} ({self.count} tries)")
         self.count += 1
         try:
             self._patience.wait(wait)
         except UnreachableError as error:
-            raise GaveUp(f"{error.message}: {why}") from None
+            raise GaveUpError(f"{error.message}: {why}") from None
 
 
-def is_repeated(error: b2.B2Error) -> bool:
+def is_repeated(failure: B2Error) -> bool:
     """Whether an upload that ended so is worth another try."""
-    return isinstance(error, _REPEATED_UPLOADS)
+    if isinstance(failure, RefusalError):
+        return failure.status in REPEATED or failure.token_bad
+    return isinstance(failure, NoAnswerError)
 
 
 def _seconds(retry_after: str | float | None) -> float:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
+import urllib.request
 import weakref
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from typing_extensions import override
+import certifi
+import urllib3
+from urllib3.util import Timeout, make_headers, parse_url
 
 # At a time and host: more threads than that would connect anew for each call.
 _CONNECTIONS = 40
+# Upload URLs are on many hosts.
+_HOSTS = 100
+# What is read of a file and sent at a time.
+_BLOCK = 128 * 1024
 
 
 class Sockets:
-    """The open sockets of a session."""
+    """The open sockets of an engine."""
 
     def __init__(self) -> None:
         # Whether there ever was one.
@@ -41,40 +49,111 @@ class Sockets:
                 socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
-class Adapter(HTTPAdapter):
-    """An adapter of requests whose sockets are known.
+class Connections:
+    """The connections of an engine, kept open and used again; through a proxy where one is set.
+
+    The environment says so as to other programs: `https_proxy` and `no_proxy`, and
+    `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE` for certificates other than the usual ones.
 
     Args:
-        inner: b2sdk's own, which makes the responses.
-        sockets: where its sockets go.
+        sockets: where their sockets go.
     """
 
-    def __init__(self, inner: HTTPAdapter, sockets: Sockets) -> None:
-        self._inner = inner
+    def __init__(self, sockets: Sockets) -> None:
         self._sockets = sockets
-        super().__init__(pool_connections=_CONNECTIONS, pool_maxsize=_CONNECTIONS)
+        self._lock = threading.Lock()
+        # By the proxy's URL; the empty one is none.
+        self._managers: dict[str, urllib3.PoolManager] = {}
+        # By scheme and host.
+        self._proxies: dict[tuple[str, str], str] = {}
 
-    @override
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self._watch(self.poolmanager)
+    def open(self, url: str, timeout: float) -> None:
+        """Makes a connection to a URL's host, which the next request to it uses.
 
-    @override
-    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        self._watch(manager)
+        Raises:
+            urllib3.exceptions.HTTPError: there is no way to it.
+            OSError: as well.
+        """
+        pool: Any = self._manager(url).connection_from_url(url)
+        pool.open_one(timeout)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: Any,
+        timeout: tuple[float, float],
+        *,
+        stream: bool,
+    ) -> urllib3.BaseHTTPResponse:
+        """Sends a request, once.
+
+        Args:
+            method: of HTTP.
+            url: where to.
+            headers: go along.
+            body: bytes, or what has them to read.
+            timeout: seconds to connect or to send a block, and to wait for a block of the answer.
+            stream: whether the answer's content is read later.
+
+        Raises:
+            urllib3.exceptions.HTTPError: there is no answer.
+        """
+        return self._manager(url).urlopen(
+            method,
+            url,
+            redirect=False,
+            body=body,
+            headers=headers,
+            timeout=Timeout(connect=timeout[0], read=timeout[1]),
+            retries=False,
+            preload_content=not stream,
+            decode_content=False,
+        )
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        parts = urlsplit(url)
+        where = (parts.scheme, parts.netloc)
+        with self._lock:
+            if where not in self._proxies:
+                self._proxies[where] = _proxy(*where)
+            proxy = self._proxies[where]
+            if proxy not in self._managers:
+                self._managers[proxy] = self._made(proxy)
+            return self._managers[proxy]
+
+    def _made(self, proxy: str) -> urllib3.PoolManager:
+        given = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        certificates = given or certifi.where()
+        kind = "ca_cert_dir" if Path(certificates).is_dir() else "ca_certs"
+        options: dict[str, Any] = {
+            "num_pools": _HOSTS,
+            "maxsize": _CONNECTIONS,
+            "blocksize": _BLOCK,
+            kind: certificates,
+        }
+        if proxy:
+            auth = parse_url(proxy).auth
+            headers = make_headers(proxy_basic_auth=auth) if auth else None
+            made: Any = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+        else:
+            made = urllib3.PoolManager(**options)
+        made.pool_classes_by_scheme = {
+            scheme: _watched(pool, self._sockets)
+            for scheme, pool in made.pool_classes_by_scheme.items()
+        }
+        manager: urllib3.PoolManager = made
         return manager
 
-    @override
-    def build_response(self, req: Any, resp: Any) -> requests.Response:
-        return self._inner.build_response(req, resp)
 
-    def _watch(self, manager: Any) -> None:
-        pools = manager.pool_classes_by_scheme
-        if not any(hasattr(pool, "watched") for pool in pools.values()):
-            manager.pool_classes_by_scheme = {
-                scheme: _watched(pool, self._sockets) for scheme, pool in pools.items()
-            }
+def _proxy(scheme: str, netloc: str) -> str:
+    """The URL of the proxy that leads there; empty for none."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all") or ""
+    if not proxy or urllib.request.proxy_bypass(netloc):
+        return ""
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _watched(pool: Any, sockets: Sockets) -> type[Any]:
@@ -86,7 +165,18 @@ def _watched(pool: Any, sockets: Sockets) -> type[Any]:
             sockets.add(self.sock)
 
     class Pool(pool):  # type: ignore[misc] # see Connection
-        watched = True
         ConnectionCls = Connection
+
+        def open_one(self, timeout: float) -> None:
+            connection = self._get_conn()
+            try:
+                if connection.is_closed:
+                    connection.timeout = timeout
+                    if self.proxy is not None and self.scheme == "https":
+                        self._prepare_proxy(connection)
+                    else:
+                        connection.connect()
+            finally:
+                self._put_conn(connection)
 
     return Pool

@@ -1,24 +1,27 @@
 """Uploads to B2: small files from memory, larger ones streamed, the largest in parts.
 
 b2sdk's own uploads are not used: they repeat what is hopeless, do not wait, and do not say whether
-a try whose answer was lost may have worked. Its single calls are.
+a try whose answer was lost may have worked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from b2sdk import v2
-from b2sdk.v2 import exception as b2
 from typing_extensions import override
 
 from savethat.errors import StorageError
-from savethat.remotes.b2_account import Account, Version
+from savethat.remotes.b2_account import MTIME, Account, Version
+from savethat.remotes.b2_engine import answered
 from savethat.remotes.b2_errors import translated
+from savethat.remotes.b2_failures import NoAnswerError, RefusalError
 from savethat.remotes.b2_retry import NO_LIMIT, Tries, is_repeated
+from savethat.remotes.b2_urls import Urls
 from savethat.remotes.base import Progress, Stored
 from savethat.remotes.source import FileSource
 
@@ -51,8 +54,9 @@ def upload(
             return _send_streamed(account, name, source, headers, progress)
         data, sha1 = source.read()
     else:
-        data, sha1 = source, v2.hex_sha1_of_bytes(source)
-    stored = _send(account, name, data, sha1, headers)
+        data, sha1 = source, hashlib.sha1(source, usedforsecurity=False).hexdigest()
+    with account.pace:
+        stored = _send(account, name, data, sha1, headers)
     if progress:
         progress(stored.size)
     return stored
@@ -61,7 +65,7 @@ def upload(
 def add_time(headers: dict[str, str], source: FileSource) -> None:
     """A file's modification time goes along as b2sdk and rclone do it, while there is room."""
     if len(headers) < INFO_ENTRIES - 1:
-        headers.setdefault(v2.SRC_LAST_MODIFIED_MILLIS, str(source.mtime_ns // 1_000_000))
+        headers.setdefault(MTIME, str(source.mtime_ns // 1_000_000))
 
 
 def _send_streamed(
@@ -112,66 +116,57 @@ def check_sent(account: Account, source: FileSource, stored: Stored) -> None:
 
 
 def _send(
-    account: Account, name: str, data: bytes | Body, sha1: str, headers: Mapping[str, str]
+    account: Account, name: str, data: bytes | Body, sha1: str, info: Mapping[str, str]
 ) -> Stored:
-    raw = account.api.raw_api
+    headers = {
+        "X-Bz-File-Name": quote(name),
+        "Content-Type": CONTENT_TYPE,
+        "Content-Length": str(len(data)),
+        "X-Bz-Content-Sha1": sha1,
+        **{f"X-Bz-Info-{key}": quote(value) for key, value in info.items()},
+    }
 
     def send(url: str, token: str) -> Answer:
-        answer: Answer = raw.upload_file(
-            url, token, name, len(data), CONTENT_TYPE, sha1, dict(headers), data
+        if isinstance(data, Body):
+            data.seek(0)
+        return answered(
+            account.engine.request("POST", url, {"Authorization": token, **headers}, data)
         )
-        return answer
 
-    def take() -> tuple[str, str]:
-        kept: tuple[str, str] | tuple[None, None]
-        kept = account.info.take_bucket_upload_url(account.bucket_id)
-        return kept if kept[0] is not None else ask(account.api.get_upload_url(account.bucket_id))
-
-    def keep(url: str, token: str) -> None:
-        account.info.put_bucket_upload_url(account.bucket_id, url, token)
-
-    lost = account.session.lost
+    lost = account.engine.lost
     try:
         with translated(account.store, name):
-            answer = sent(account, take, send, keep)
+            answer = sent(account, account.urls, send)
     finally:
-        if account.session.lost != lost:
+        if account.engine.lost != lost:
             account.doubts.add_upload(name, sha1)
     return Stored(name, len(data), sha1, answer["fileId"])
 
 
-def ask(answer: Answer) -> tuple[str, str]:
-    """The upload URL and its token, of B2's answer."""
-    return answer["uploadUrl"], answer["authorizationToken"]
-
-
-def sent(
-    account: Account,
-    take: Callable[[], tuple[str, str]],
-    send: Callable[[str, str], Answer],
-    keep: Callable[[str, str], None],
-) -> Answer:
+def sent(account: Account, urls: Urls, send: Callable[[str, str], Answer]) -> Answer:
     """Sends something to an upload URL; to others, until there is an answer that counts.
 
     Args:
         account: whose patience counts.
-        take: gives an upload URL with its token.
+        urls: where the URL comes from and, while it is good, goes back to.
         send: sends to it, once.
-        keep: takes back a URL that is still good.
     """
     tries = Tries(account.patience, NO_LIMIT)
     while True:
-        url, token = take()
+        url, token = urls.take()
         try:
             answer = send(url, token)
-        except b2.B2Error as error:
-            if isinstance(error, b2.TooManyRequests):
-                keep(url, token)
-            if not is_repeated(error):
+        except (RefusalError, NoAnswerError) as failure:
+            refused = failure if isinstance(failure, RefusalError) else None
+            if refused and refused.status == 429:
+                urls.keep(url, token)
+            if refused and refused.status in (429, 503):
+                account.pace.slow_down()
+            if not is_repeated(failure):
                 raise
-            tries.wait(str(error), error.retry_after_seconds)
+            tries.wait(str(failure), refused.retry_after if refused else None)
             continue
-        keep(url, token)
+        urls.keep(url, token)
         return answer
 
 

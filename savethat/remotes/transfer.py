@@ -17,7 +17,8 @@ from savethat.remotes.progress import progress_bar
 from savethat.remotes.source import FileSource
 from savethat.remotes.walk import is_inside
 
-_WORKERS = 10
+# As many as help anywhere; how many a remote really does at a time is for it to say.
+_WORKERS = 32
 # Seconds: the header has no more digits.
 SAME_TIME = 0.002
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 def for_each(work: Callable[[T], None], items: Iterable[T]) -> None:
-    """Calls `work` with each item, 10 at a time.
+    """Calls `work` with each item, up to 32 at a time.
 
     Raises:
         StorageError: the first error, once all others are through. Where the remote cannot be
