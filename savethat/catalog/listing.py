@@ -84,10 +84,10 @@ class Catalog:
         self.inputs: Inputs | None = None
 
     def list(self, *, node: str = "", max_age: float = 5.0) -> Listing:
-        """All runs, or those of nodes whose class name starts with `node`.
+        """All runs, or those of the nodes with one class name.
 
         Args:
-            node: where the class name must start so; empty for all.
+            node: the class name; empty for all.
             max_age: seconds for which another process's answer of a scheduler is good enough.
         """
         snapshots = self._ask(max_age)
@@ -294,6 +294,7 @@ def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
         at_home=not sighting.synced,
         left=mark.left,
         kept=mark.kept,
+        dropped=mark.dropped,
         mark=sighting.name,
         code=mark.code,
         cut=mark.cut,

@@ -26,6 +26,7 @@ class Row:
             cannot reach the remote.
         at_home: whether its mark and its files are read from this machine's folder.
         left, kept: files that are neither there nor here, and where those are.
+        dropped: files that were removed on purpose, by `gc --keep`.
         mark: the name of the mark that was read; empty where there is none.
         submitted: for a run without a mark, whether its scheduler has a job of it; None where that
             is not known.
@@ -55,6 +56,7 @@ class Row:
     at_home: bool = False
     left: tuple[str, ...] = ()
     kept: str = ""
+    dropped: int = 0
     mark: str = ""
     submitted: bool | None = None
     code: str = ""
@@ -98,6 +100,7 @@ class Row:
             "synced": self.synced,
             "left": list(self.left),
             "kept": self.kept or None,
+            "dropped": self.dropped,
             "code": self.code or None,
         }
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from savethat.untrusted import shortened
 
 # What every reader of JSON takes for the same number.
 _LARGEST = 2**53
 _T = TypeVar("_T")
+_Shape: TypeAlias = "type | tuple[type, ...]"
 
 # What a JSON value may be, by the annotation of its field.
-_SHAPES: dict[str, type | tuple[type, ...]] = {
+_SHAPES: dict[str, _Shape] = {
     "str": str,
     "bool": bool,
     "int": int,
@@ -55,21 +57,27 @@ def build(cls: type[_T], data: object, made: Mapping[str, Any] | None = None) ->
     if not isinstance(data, dict):
         raise ValueError(f"not a {cls.__name__}: {shortened(data)}")
     known = dict(made or {})
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # only called with dataclasses
-        if field.name in data and field.name not in known:
-            known[field.name] = _checked(cls.__name__, field, data[field.name])
+    for name, shape in _shapes_of(cls).items():  # type: ignore[arg-type] # a class is hashable
+        if name in data and name not in known:
+            known[name] = _checked(cls, name, shape, data[name])
     try:
         return cls(**known)
     except TypeError as error:
         raise ValueError(f"not a {cls.__name__}: {error}") from None
 
 
-def _checked(owner: str, field: dataclasses.Field[Any], value: Any) -> Any:
-    expected = _SHAPES[str(field.type)]
-    is_odd_bool = isinstance(value, bool) and expected is not bool
+@functools.cache
+def _shapes_of(cls: type) -> dict[str, _Shape | None]:
+    """What the fields of a dataclass may be; None for those that are always made before."""
+    return {field.name: _SHAPES.get(str(field.type)) for field in dataclasses.fields(cls)}
+
+
+def _checked(owner: type, name: str, shape: _Shape | None, value: Any) -> Any:
+    assert shape is not None, f"{owner.__name__}.{name} is not made of JSON as it is"
+    is_odd_bool = isinstance(value, bool) and shape is not bool
     is_odd_number = isinstance(value, (int, float)) and not 0 <= value <= _LARGEST
-    if not isinstance(value, expected) or is_odd_bool or is_odd_number:
-        raise ValueError(f"{owner}.{field.name} is {shortened(value)}")
+    if not isinstance(value, shape) or is_odd_bool or is_odd_number:
+        raise ValueError(f"{owner.__name__}.{name} is {shortened(value)}")
     return value
 
 

@@ -105,11 +105,14 @@ def _expire_tokens(emulator: Emulator, params: Json) -> Json:
 
 def _seed(emulator: Emulator, params: Json) -> Json:
     bucket = emulator.store.buckets_by_name[params["bucket"]]
-    template, first = params.get("format", "seed/{i:08d}"), int(params.get("first", 0))
-    names = [template.format(i=i) for i in range(first, first + int(params["count"]))]
-    modified = str(params.get("mtime_ms", 1_700_000_000_000))
-    info = {"src_last_modified_millis": modified}
-    emulator.store.seed(bucket, names, int(params.get("size", 0)), info)
+    if "files" in params:
+        files = [(str(name), dict(info)) for name, info in params["files"]]
+    else:
+        template, first = params.get("format", "seed/{i:08d}"), int(params.get("first", 0))
+        info = {"src_last_modified_millis": str(params.get("mtime_ms", 1_700_000_000_000))}
+        numbers = range(first, first + int(params["count"]))
+        files = [(template.format(i=i), info) for i in numbers]
+    emulator.store.seed(bucket, files, int(params.get("size", 0)))
     return {"ok": True, "files": len(bucket.names)}
 
 

@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .api import Json, dump, now_ms
@@ -241,14 +242,18 @@ class Store:
             version.finish()
 
     def seed(
-        self, bucket: Bucket, names: list[str], size: int, info: dict[str, str], batch: int = 1000
+        self,
+        bucket: Bucket,
+        files: Sequence[tuple[str, dict[str, str]]],
+        size: int,
+        batch: int = 1000,
     ) -> None:
-        """Adds zero-filled files, without the calls."""
+        """Adds zero-filled files, each a name and its info headers, without the calls."""
         segments = [(ZEROS, 0, size)]
         sha1 = self.blobs.sha1(segments)
         with self.lock:
             timestamp = self._next_timestamp()
-            for start in range(0, len(names), batch):
+            for start in range(0, len(files), batch):
                 versions = [
                     self._new_version(
                         bucket,
@@ -261,7 +266,7 @@ class Store:
                         segments,
                         timestamp,
                     )
-                    for name in names[start : start + batch]
+                    for name, info in files[start : start + batch]
                 ]
                 self._log(*(version.record() for version in versions))
 

@@ -1,0 +1,74 @@
+"""Fills a bucket of the test server with finished runs, as quickly as it takes them."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Iterator, Mapping, Sequence
+
+from savethat.run.key import new_key
+from savethat.run.layout import mark_name
+from savethat.run.record import FOREGROUND, Mark, Place
+from tests.b2server.client import B2Server
+
+_FIRST = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+_BETWEEN = datetime.timedelta(seconds=60)
+_TOOK = datetime.timedelta(seconds=42)
+_FILE_SIZE = 10_000
+
+
+def seed_runs(
+    server: B2Server,
+    prefix: str,
+    runs: int,
+    nodes: Sequence[str] = ("FitOLS",),
+    files: int = 0,
+    user: str = "ada",
+) -> list[str]:
+    """Makes completed runs, one a minute, the nodes by turns.
+
+    Args:
+        server: in whose bucket.
+        prefix: the folder in the bucket; may be empty.
+        runs: how many.
+        nodes: class names.
+        files: how many files of 10 kB each of them has.
+        user: whose they are.
+
+    Returns:
+        Their keys, oldest first.
+    """
+    marks = list(_marks(runs, nodes, files, user))
+    within = f"{prefix}/" if prefix else ""
+    # The server keeps names sorted: in order they are appended, not inserted.
+    found: list[tuple[str, Mapping[str, str]]] = sorted(
+        (within + mark_name(mark.key, 1, "completed"), mark.to_info()) for mark in marks
+    )
+    server.seed_files(found)
+    names = sorted(f"{within}{mark.key}/{n:04d}.bin" for mark in marks for n in range(files))
+    server.seed_files([(name, {}) for name in names], _FILE_SIZE)
+    return [mark.key for mark in marks]
+
+
+def _marks(runs: int, nodes: Sequence[str], files: int, user: str) -> Iterator[Mark]:
+    choices = random.Random(0).choices
+    place = Place(FOREGROUND, FOREGROUND, user, host="machine")
+    for number in range(runs):
+        began = _FIRST + number * _BETWEEN
+        node = nodes[number % len(nodes)]
+        key = new_key(node, began, choices)
+        yield Mark(
+            key=key,
+            attempt=1,
+            mark="completed",
+            node=f"experiments.{node}",
+            launch=key,
+            place=place,
+            submitted_at=began,
+            started_at=began,
+            finished_at=began + _TOOK,
+            args={"lr": 0.1, "seed": number, "dataset": "houses"},
+            result={"mse": 1 / (number + 1)},
+            files=files,
+            bytes=files * _FILE_SIZE,
+        )
