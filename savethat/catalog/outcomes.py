@@ -9,6 +9,7 @@ from savethat.catalog.facts import RunFacts
 from savethat.catalog.values import Pairs, differing_leaves, named
 from savethat.run.layout import (
     ARGS_FILE,
+    DROPPED_FILE,
     INPUTS_FILE,
     JSONL_FILE,
     LOG_FILE,
@@ -24,7 +25,7 @@ NUMBERS_LIMIT = 5_000_000
 
 _NOT_COMPARED = frozenset(
     {
-        *(ARGS_FILE, LOG_FILE, JSONL_FILE, PROVENANCE_FILE, RESULT_JSON),
+        *(ARGS_FILE, DROPPED_FILE, LOG_FILE, JSONL_FILE, PROVENANCE_FILE, RESULT_JSON),
         *(f"{scheduler}.log" for scheduler in (SLURM, QUEUE)),
     }
 )

@@ -41,6 +41,8 @@ COMMANDS = {
     "diff": "Compare two runs.",
     "code": "Unpack the code that a run ran from.",
     "rm": "Remove runs, all their versions.",
+    "du": "Show what runs take of storage, and what it costs.",
+    "gc": "Propose which runs to remove to save space.",
     "download": "Bring runs' files here.",
     "upload": "Send a run's files to storage.",
     "sync": "Send all that is still waiting here.",

@@ -34,6 +34,8 @@ RUNS_INFO = "savethat-runs"
 
 # The run's own files, in its folder.
 ARGS_FILE = "args.json"
+# What `gc --keep` has dropped of the run.
+DROPPED_FILE = "dropped.json"
 LOG_FILE = "output.log"
 JSONL_FILE = "output.jsonl"
 PROVENANCE_FILE = "reproducible.json"
