@@ -17,6 +17,8 @@ _DEPTH = 64
 # As Python's own: a longer one takes time that grows with its square. 3.10.0 has no such bound.
 _DIGITS = 4_300
 _BITS = 14_280
+# A text this short, with few brackets, is within these bounds: a listing has thousands of them.
+_SHORT = 4_000
 
 # What stands where a secret was.
 REDACTED = "[redacted]"
@@ -44,7 +46,8 @@ def read_json(content: bytes | str, *, limit: int = JSON_LIMIT) -> Any:
         value = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
         raise _too_deep() from None
-    check_bounds(value)
+    if len(content) >= _SHORT or _brackets(content) > _DEPTH:
+        check_bounds(value)
     return value
 
 
@@ -94,6 +97,12 @@ def shortened(value: object) -> str:
         return f"a number of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _brackets(content: bytes | str) -> int:
+    if isinstance(content, str):
+        return content.count("[") + content.count("{")
+    return content.count(b"[") + content.count(b"{")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
