@@ -59,7 +59,10 @@ def build(cls: type[_T], data: object, made: Mapping[str, Any] | None = None) ->
     known = dict(made or {})
     for name, shape in _shapes_of(cls).items():  # type: ignore[arg-type] # a class is hashable
         if name in data and name not in known:
-            known[name] = _checked(cls, name, shape, data[name])
+            value = data[name]
+            # Most are texts: a listing has hundreds of thousands of them.
+            plain = shape is str and type(value) is str
+            known[name] = value if plain else _checked(cls, name, shape, value)
     try:
         return cls(**known)
     except TypeError as error:

@@ -7,6 +7,7 @@ their position: `FitOLS_2026-11-23T08-05-52_k3x9w2pq007`.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -41,6 +42,8 @@ class KeyParts(NamedTuple):
     suffix: str
 
 
+# Whoever reads a mark asks several times in a row: for its name, its content, its launch.
+@functools.lru_cache(maxsize=64)
 def parse_key(text: str) -> KeyParts | None:
     """The parts of a run key, or None where the text is not one."""
     match = _KEY.fullmatch(text) if len(text) <= _KEY_BYTES else None
