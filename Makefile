@@ -11,7 +11,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench-submit bench-capture clean
+.PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench bench-submit bench-capture clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
@@ -55,6 +55,9 @@ slurm-up: ## a real SLURM on this machine, until slurm-down
 
 slurm-down: ## ends it
 	@tests/slurm/down.sh
+
+bench: venv ## start-up and listing beside what people use instead: writes docs/explanation/performance.md
+	$(BIN)/python -m benchmarks.performance --write $(BENCH)
 
 bench-submit: venv ## submitting many runs, beside submitit and hydra: benchmarks/README.md
 	SAVETHAT_SLURM_MAX_ARRAY_SIZE=10001 SAVETHAT_FORBID_SKIPS=1 tests/slurm/with.sh \

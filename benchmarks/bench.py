@@ -1,0 +1,94 @@
+"""What every benchmark of `make bench` is given: places, peers, and how to time a program."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """One call of `make bench`.
+
+    Args:
+        work: a folder of its own, empty at first.
+        savethat: the environment's `bin`, where `savethat` and `python` are.
+        peers: the folder of the peers' environments, one each: `peers / "dvc" / "bin" / "dvc"`.
+        repeat: how often each thing is measured; the median counts.
+    """
+
+    work: Path
+    savethat: Path
+    peers: Path
+    repeat: int = 5
+
+    def folder(self, name: str) -> Path:
+        """A new folder for a benchmark."""
+        folder = self.work / name
+        folder.mkdir(parents=True)
+        return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """How a program ran: seconds, seconds of CPU of it and its children, its output."""
+
+    seconds: float
+    cpu: float
+    stdout: str
+
+
+def timed(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Timed:
+    """Runs a program to its end.
+
+    Args:
+        command: the program and its arguments.
+        cwd: where.
+        env: added to this process's environment.
+
+    Raises:
+        RuntimeError: it failed; its own words.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Timed(seconds, cpu, done.stdout)
+
+
+def in_turns(tools: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, tuple[float, ...]]:
+    """Measures tools in turns, so that what disturbs the machine disturbs all alike.
+
+    Args:
+        tools: by name; each call is one measure.
+        repeat: measures of each, after one that does not count.
+    """
+    found: dict[str, list[float]] = {name: [] for name in tools}
+    for turn in range(repeat + 1):
+        for name, measure in tools.items():
+            value = measure()
+            if turn:
+                found[name].append(value)
+    return {name: tuple(values) for name, values in found.items()}
