@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ from tests.program import Project
 pytestmark = pytest.mark.b2
 
 MANY = 12_000
+
+
+@pytest.fixture(scope="module")
+def b2_server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[B2Server]:
+    """A server of their own: other tests look through the whole bucket of theirs."""
+    server = B2Server.start(tmp_path_factory.mktemp("b2server"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture
