@@ -8,7 +8,7 @@ import click
 
 from savethat.cli.completing import complete_keys
 from savethat.cli.selection import filter_options, own_runs
-from savethat.cli.session import Session, pass_session, talk
+from savethat.cli.session import Session, count, pass_session, talk
 
 if TYPE_CHECKING:
     from savethat.catalog.row import Row
@@ -31,7 +31,7 @@ def command(session: Session, /, keys: tuple[str, ...], **options: Any) -> None:
     cancel(session.catalog, live, by=session.user)
     for row in live:
         click.echo(row.key)
-    talk(f"{len(live)} run{'' if len(live) == 1 else 's'} told to end." if live else "None to end.")
+    talk(f"{count(len(live), 'run')} told to end." if live else "None to end.")
 
 
 def _is_live(session: Session, row: Row, *, named: bool) -> bool:

@@ -8,8 +8,13 @@ import click
 
 from savethat.cli.completing import complete_keys
 from savethat.cli.ls import STORAGE_INCOMPLETE
-from savethat.cli.selection import filter_options, make_filter
-from savethat.cli.session import Session, pass_session, talk, warn
+from savethat.cli.selection import (
+    filter_options,
+    list_matching,
+    make_filter,
+    say_nothing_found,
+)
+from savethat.cli.session import Session, pass_session, talk
 from savethat.cli.terminal import echo_json
 
 if TYPE_CHECKING:
@@ -45,10 +50,7 @@ def command(
     from savethat.catalog import usage
 
     chosen = make_filter(prefix, filters)
-    listing = session.catalog.list(node=chosen.class_name)
-    rows = listing.whole_rows(session.catalog) if chosen.reads_args else listing.rows
-    warn(listing.warnings)
-    rows = [row for row in rows if chosen.matches(row)]
+    rows, complete = list_matching(session, chosen)
     found = (usage.measured if exact else usage.of_runs)(session.catalog, rows)
     beside = usage.beside_runs(session.catalog, found) if exact and not chosen else []
     everything = usage.total([*found, *beside])
@@ -60,8 +62,8 @@ def command(
     elif found or beside:
         _show(session, [*found[:limit], *beside, everything], by)
     else:
-        talk("No run matches." if chosen else "No runs yet: savethat run NODE")
-    return 0 if listing.complete else STORAGE_INCOMPLETE
+        say_nothing_found(chosen)
+    return 0 if complete else STORAGE_INCOMPLETE
 
 
 def money(dollars: float) -> str:

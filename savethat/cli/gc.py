@@ -10,8 +10,9 @@ import click
 from savethat.cli.completing import complete_keys
 from savethat.cli.du import money
 from savethat.cli.ls import STORAGE_INCOMPLETE
-from savethat.cli.selection import filter_options, make_filter
-from savethat.cli.session import Session, pass_session, talk, warn
+from savethat.cli.removing import remove_runs, say_left, say_skipped
+from savethat.cli.selection import filter_options, list_matching, make_filter, skip_others
+from savethat.cli.session import Session, count, pass_session, talk
 from savethat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def command(
         talk("Nothing is proposed: not all runs could be listed.")
         return STORAGE_INCOMPLETE
     going, staying = pruning.choose(rows, before=before, best=best)
-    _say_skipped(staying)
+    say_skipped(staying)
     do = force and not dry_run
     if patterns:
         return _drop(session, going, patterns, do=do)
@@ -84,28 +85,14 @@ def _select(
 ) -> tuple[list[Row], bool]:
     """The user's runs that match, and whether all of storage was listed."""
     chosen = make_filter(prefix, filters)
-    listing = session.catalog.list(node=chosen.class_name, max_age=0.0)
-    whole = whole or chosen.reads_args
-    found = listing.whole_rows(session.catalog) if whole else listing.rows
-    warn(listing.warnings)
-    rows = [row for row in found if chosen.matches(row)]
-    if not chosen.users:
-        _say_skipped(
-            [
-                (row, f"is {row.place.user}'s (--user {row.place.user})")
-                for row in rows
-                if row.place.user != session.user
-            ]
-        )
-        rows = [row for row in rows if row.place.user == session.user]
-    return rows, listing.complete
+    rows, complete = list_matching(session, chosen, whole=whole, max_age=0.0)
+    return (rows if chosen.users else skip_others(session, rows)), complete
 
 
 def _remove(session: Session, rows: list[Row], *, do: bool) -> int:
     """Removes whole runs, or says what that would be."""
     from savethat.catalog import removal
     from savethat.catalog.usage import of_runs
-    from savethat.cli.completing.learning import forget_keys
     from savethat.cli.table import size
 
     catalog = session.catalog
@@ -113,15 +100,10 @@ def _remove(session: Session, rows: list[Row], *, do: bool) -> int:
         assert usage.row is not None
         click.echo(f"{usage.name}  {usage.row.status.value}  {size(usage.bytes)}".rstrip())
     plan = removal.plan(catalog, rows, named=False)
-    what = f"removes {_count(len(rows), 'run')}, {_count(plan.files, 'file')}"
+    what = f"removes {count(len(rows), 'run')}, {count(plan.files, 'file')}"
     if not _propose(session, what if rows else "", plan.bytes, do=do):
         return 0
-    done = removal.remove(catalog, plan.rows)
-    forget_keys(session.config.root, {row.key for row in rows} - {key for key, _ in done.left})
-    talk(
-        f"Deleted {_count(done.runs, 'run')}, {_count(done.versions, 'file')}, {size(done.bytes)}."
-    )
-    return _say_left(done.left)
+    return remove_runs(session, plan.rows)
 
 
 def _drop(session: Session, rows: list[Row], keep: tuple[str, ...], *, do: bool) -> int:
@@ -130,17 +112,17 @@ def _drop(session: Session, rows: list[Row], keep: tuple[str, ...], *, do: bool)
     from savethat.cli.table import size
 
     drops, skipped = dropping.plan(session.catalog, rows, keep)
-    _say_skipped(skipped)
+    say_skipped(skipped)
     for drop in sorted(drops, key=lambda drop: (-drop.bytes, drop.row.key)):
         click.echo(f"{drop.row.key}  {_files(drop)}  {size(drop.bytes)}")
     files = sum(len(drop.files) for drop in drops)
     total = sum(drop.bytes for drop in drops)
-    what = f"drops {_count(files, 'file')} of {_count(len(drops), 'run')}"
+    what = f"drops {count(files, 'file')} of {count(len(drops), 'run')}"
     if not _propose(session, what if drops else "", total, do=do):
         return 0
     done = dropping.drop(session.catalog, drops, by=session.user)
-    talk(f"Dropped {_count(done.files, 'file')} of {_count(done.runs, 'run')}, {size(done.bytes)}.")
-    return _say_left(done.left)
+    talk(f"Dropped {count(done.files, 'file')} of {count(done.runs, 'run')}, {size(done.bytes)}.")
+    return say_left(done.left)
 
 
 def _propose(session: Session, what: str, freed: int, *, do: bool) -> bool:
@@ -160,19 +142,4 @@ def _propose(session: Session, what: str, freed: int, *, do: bool) -> bool:
 
 
 def _files(drop: Drop) -> str:
-    return _count(len(drop.files), "file") if drop.files else "an earlier drop to be finished"
-
-
-def _say_skipped(skipped: list[tuple[Row, str]]) -> None:
-    for row, why in skipped:
-        talk(f"skipped: {row.key} {why}")
-
-
-def _say_left(left: list[tuple[str, str]]) -> int:
-    for key, why in left:
-        talk(f"left: {key}: {why}")
-    return 1 if left else 0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return count(len(drop.files), "file") if drop.files else "an earlier drop to be finished"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savethat.cli.completing import complete_keys
-from savethat.cli.selection import filter_options, make_filter
+from savethat.cli.selection import filter_options, make_filter, say_nothing_found
 from savethat.cli.session import Session, pass_session, warn
 from savethat.cli.terminal import echo_json
 
@@ -87,7 +87,7 @@ def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age:
             for row in rows:
                 table.show_files(row.key, session.catalog.files(row))
     else:
-        _say_nothing_found(chosen)
+        say_nothing_found(chosen)
     if listing.complete:
         send_on(session, listing.rows)
     return 0 if listing.complete or options["local"] else STORAGE_INCOMPLETE
@@ -101,9 +101,3 @@ def _with_files(session: Session, row: Row, options: dict[str, Any]) -> dict[str
             for file in session.catalog.files(row)
         ]
     return data
-
-
-def _say_nothing_found(chosen: Filter) -> None:
-    from savethat.cli.session import talk
-
-    talk("No run matches." if chosen else "No runs yet: savethat run NODE")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savethat.cli.completing import complete_keys
-from savethat.cli.selection import filter_options, make_filter
-from savethat.cli.session import Session, pass_session, talk, warn
+from savethat.cli.removing import remove_runs, say_removed, say_skipped
+from savethat.cli.selection import filter_options, list_matching, make_filter, skip_others
+from savethat.cli.session import Session, count, pass_session, talk
 from savethat.errors import NotFoundError, RefusedError, SchedulerError, UsageError
 
 if TYPE_CHECKING:
@@ -45,14 +46,12 @@ def command(
     alone, and so are other users' (without --user).
     """
     from savethat.catalog import removal
-    from savethat.cli.completing.learning import forget_keys
 
     rows, named = _select(session, selectors, options)
     if cancel:
         rows = _cancel(session, rows, really=not dry_run)
     plan = removal.plan(session.catalog, rows, named=named)
-    for row, why in plan.skipped:
-        talk(f"skipped: {row.key} {why}")
+    say_skipped(plan.skipped)
     if not plan.rows:
         talk("Nothing to remove.")
         return 0
@@ -64,16 +63,8 @@ def command(
     if local:
         home = session.catalog.home
         only = session.catalog.remote is home
-        done = removal.remove_local(home, plan.rows, only_copy=only)
-    else:
-        done = removal.remove(session.catalog, plan.rows)
-        forget_keys(session.config.root, {row.key for row in plan.rows} - {k for k, _ in done.left})
-    talk(
-        f"Deleted {_count(done.runs, 'run')}, {_count(done.versions, 'file')}, {_size(done.bytes)}."
-    )
-    for key, why in done.left:
-        talk(f"left: {key}: {why}")
-    return 1 if done.left else 0
+        return say_removed(removal.remove_local(home, plan.rows, only_copy=only))
+    return remove_runs(session, plan.rows)
 
 
 def _select(
@@ -108,15 +99,9 @@ def _select(
             "rm needs a KEY, a PREFIX or a filter",
             "savethat rm --failed; savethat ls shows what there is",
         )
-    listing = session.catalog.list(node=chosen.class_name, max_age=0.0)
-    found = listing.whole_rows(session.catalog) if chosen.reads_args else listing.rows
-    warn(listing.warnings)
-    rows = [row for row in found if chosen.matches(row)]
+    rows, _ = list_matching(session, chosen, max_age=0.0)
     if not chosen.users:
-        for row in rows:
-            if row.place.user != session.user:
-                talk(f"skipped: {row.key} is {row.place.user}'s (--user {row.place.user})")
-        rows = [row for row in rows if row.place.user == session.user]
+        rows = skip_others(session, rows)
     return rows, False
 
 
@@ -148,7 +133,7 @@ def _cancel(session: Session, rows: list[Row], *, really: bool) -> list[Row]:
     live = {row.key for row in rows if row.status in (Status.QUEUED, Status.RUNNING)}
     if not live or not really:
         return rows
-    talk(f"Ending {_count(len(live), 'run')}…")
+    talk(f"Ending {count(len(live), 'run')}…")
     cancel(session.catalog, [row for row in rows if row.key in live], by=session.user)
     until = time.monotonic() + CANCEL_WAIT
     while time.monotonic() < until:
@@ -162,12 +147,14 @@ def _cancel(session: Session, rows: list[Row], *, really: bool) -> list[Row]:
 
 
 def _show(plan: Any, *, local: bool) -> None:
+    from savethat.cli.table import size
+
     for row in plan.rows:
         click.echo(f"{row.key}  {row.status.value}")
     where = "the copies here of " if local else ""
     talk(
-        f"This removes {where}{_count(len(plan.rows), 'run')}, "
-        f"{_count(plan.files, 'file')}, {_size(plan.bytes)}."
+        f"This removes {where}{count(len(plan.rows), 'run')}, "
+        f"{count(plan.files, 'file')}, {size(plan.bytes)}."
     )
 
 
@@ -176,13 +163,3 @@ def _ask() -> None:
         raise RefusedError("nothing was removed: there is no terminal to ask on", "--force (-y)")
     if not click.confirm("Remove them?", err=True):
         raise RefusedError("nothing was removed")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _size(count: int) -> str:
-    from savethat.cli.table import size
-
-    return size(count)

@@ -96,6 +96,37 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def list_matching(
+    session: Session, chosen: Filter, *, whole: bool = False, max_age: float = 5.0
+) -> tuple[list[Row], bool]:
+    """The runs that a filter means, oldest first, and whether all of storage was listed.
+
+    Args:
+        session: the call's.
+        chosen: the filter.
+        whole: whether what is too large for a listing is wanted, too.
+        max_age: seconds for which another process's answer of a scheduler is good enough.
+    """
+    listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
+    whole = whole or chosen.reads_args
+    rows = listing.whole_rows(session.catalog) if whole else listing.rows
+    warn(listing.warnings)
+    return [row for row in rows if chosen.matches(row)], listing.complete
+
+
+def say_nothing_found(chosen: Filter) -> None:
+    """Says that there is no run, or none that is meant."""
+    talk("No run matches." if chosen else "No runs yet: savethat run NODE")
+
+
+def skip_others(session: Session, rows: Sequence[Row]) -> list[Row]:
+    """The user's own runs; says of each other one that it is skipped."""
+    for row in rows:
+        if row.place.user != session.user:
+            talk(f"skipped: {row.key} is {row.place.user}'s (--user {row.place.user})")
+    return [row for row in rows if row.place.user == session.user]
+
+
 def select_one(session: Session, key: str) -> Row:
     """The run that a key names.
 
@@ -168,6 +199,4 @@ def own_runs(
         raise RefusedError(
             f"{row.key} is {row.place.user}'s run", f"--user {row.place.user}, if that is meant"
         )
-    for row in others:
-        talk(f"skipped: {row.key} is {row.place.user}'s (--user {row.place.user})")
-    return [row for row in rows if row.place.user == session.user]
+    return skip_others(session, rows)

@@ -75,6 +75,11 @@ def talk(message: str) -> None:
     click.echo(printable(message, lines=True), err=True)
 
 
+def count(number: int, noun: str) -> str:
+    """So many of something, for people: `1 run`, `2 runs`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def warn(messages: Iterable[str]) -> None:
     """Warns the user, a line a message."""
     for message in messages:

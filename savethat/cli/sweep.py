@@ -22,7 +22,7 @@ from savethat.cli.launching import (
     resource_options,
     shows_help,
 )
-from savethat.cli.session import Session, talk, warn
+from savethat.cli.session import Session, count, talk, warn
 from savethat.errors import ArgumentError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _dry_run(session: Session, asked: Asked, to: Destination, *, fresh: bool) ->
         except StorageError as error:
             warn([f"{error.message}: which of these points have run already is not known"])
         else:
-            talk(f"{_count(launching)} would be launched{_skipping(skipped)}.")
+            talk(f"{count(launching, 'point')} would be launched{_skipping(skipped)}.")
     return 0
 
 
@@ -155,21 +155,17 @@ def _launch(session: Session, asked: Asked, to: Destination, *, fresh: bool, wai
 
 
 def _tell(swept: Swept, points: int) -> None:
-    parts = [f"{_count(points)} of the sweep {swept.id}: {swept.launched} launched"]
+    parts = [f"{count(points, 'point')} of the sweep {swept.id}: {swept.launched} launched"]
     if swept.retried:
         parts.append(f"{swept.retried} started again after a failure")
     if swept.jobs:
-        parts.append(f"in {len(swept.jobs)} SLURM job{'s' if len(swept.jobs) > 1 else ''}")
+        parts.append(f"in {count(len(swept.jobs), 'SLURM job')}")
     talk(", ".join(parts) + _skipping(swept.skipped))
 
 
 def _skipping(skipped: Mapping[Status, int]) -> str:
     words = [f"{number} {status.value} already" for status, number in skipped.items()]
     return f"; skipped: {', '.join(words)} (--fresh runs them again)" if words else ""
-
-
-def _count(points: int) -> str:
-    return f"{points} point" + ("" if points == 1 else "s")
 
 
 def _wait(session: Session, swept: Swept) -> int:
