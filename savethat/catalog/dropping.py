@@ -122,15 +122,14 @@ def _drop_files(catalog: Catalog, drop: Drop, by: str) -> None:
     ledger = Ledger(remote, drop.row.launch)
     # It may have been removed, or have gone on, since it was listed.
     ledger.require_wanted(key, drop.row.attempt)
-    if drop.files:
-        _record(catalog, drop, by)
+    name = f"{key}/{DROPPED_FILE}"
+    gone = _record(catalog, drop, by) if drop.files else _recorded(remote, name)
     names = {file.name for file in drop.files}
     for place in [remote] if remote is catalog.home else [remote, catalog.home]:
         place.delete(_objects(place, key, names))
     mark = read_mark(remote, drop.row.mark)
     files, size = _counted(catalog.files(drop.row))
-    gone = len(_recorded(remote, f"{key}/{DROPPED_FILE}"))
-    mark = dataclasses.replace(mark, files=files, bytes=size, dropped=gone)
+    mark = dataclasses.replace(mark, files=files, bytes=size, dropped=len(gone))
     remote.replace(drop.row.mark, json.dumps(mark.to_json()).encode(), info=mark.to_info())
     try:
         ledger.require_wanted(key, drop.row.attempt)
@@ -138,7 +137,7 @@ def _drop_files(catalog: Catalog, drop: Drop, by: str) -> None:
         # What was removed meanwhile must not come back; a later attempt has the record yet.
         remote.delete([drop.row.mark])
         if not isinstance(error, SupersededError):
-            remote.delete([f"{key}/{DROPPED_FILE}"])
+            remote.delete([name])
         raise
 
 
@@ -157,17 +156,20 @@ def _objects(remote: Remote, key: str, names: set[str]) -> list[str]:
     return found
 
 
-def _record(catalog: Catalog, drop: Drop, by: str) -> None:
+def _record(catalog: Catalog, drop: Drop, by: str) -> dict[str, Any]:
     """Writes down what is about to go, beside what went before; in the copy here, too.
+
+    Returns:
+        All that the record says now, by name.
 
     Raises:
         RefusedError: a file of that name is the node's own.
         StorageError: it could not be written.
     """
     name = f"{drop.row.key}/{DROPPED_FILE}"
-    before = _recorded(catalog.remote, name)
+    gone = _recorded(catalog.remote, name)
     now = format_time(datetime.now(timezone.utc))
-    gone = {
+    gone |= {
         file.name: {
             "name": file.name,
             "bytes": file.size,
@@ -177,11 +179,12 @@ def _record(catalog: Catalog, drop: Drop, by: str) -> None:
         }
         for file in drop.files
     }
-    record = {"format": _FORMAT, "files": [*({**before, **gone}).values()]}
+    record = {"format": _FORMAT, "files": [*gone.values()]}
     content = json.dumps(record, indent=1).encode()
     catalog.remote.replace(name, content)
     if catalog.home is not catalog.remote and (catalog.home.root / drop.row.key).is_dir():
         catalog.home.replace(name, content)
+    return gone
 
 
 def _recorded(remote: Remote, name: str) -> dict[str, Any]:

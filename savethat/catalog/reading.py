@@ -79,8 +79,6 @@ class Reading:
                     self._see(entry, self._mark(remote, entry, fact), synced=synced)
             elif entry.name.startswith(LAUNCHES) and parse_launch_name(entry.name) is not None:
                 launches.append(entry)
-        if not unread and not launches:
-            return
         with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
             read = pool.map(lambda found: self._mark(remote, *found), unread)
             for (entry, _), mark in zip(unread, read, strict=True):

@@ -154,36 +154,13 @@ class Account:
 
         With a delimiter, names that go on after it are one item, of the action `folder`.
         """
-        cursor: str | None = max(start, prefix)
-        while cursor is not None:
-            with translated(self.store, prefix):
-                answer = self.call(
-                    "b2_list_file_names",
-                    bucketId=self.bucket_id,
-                    startFileName=cursor or None,
-                    maxFileCount=page,
-                    prefix=prefix,
-                    delimiter=delimiter,
-                )
-            yield answer["files"]
-            cursor = answer["nextFileName"]
+        return self._pages("b2_list_file_names", prefix, start, page, delimiter=delimiter)
 
     def versions(
         self, prefix: str, start: str = "", *, page: int = PAGE
     ) -> Iterator[list[Version]]:
         """Pages of every version, by name, the newest first."""
-        name: str | None = max(start, prefix)
-        file_id: str | None = None
-        while name is not None:
-            with translated(self.store, prefix):
-                answer = self.call(
-                    "b2_list_file_versions",
-                    bucketId=self.bucket_id,
-                    startFileName=name or None,
-                    startFileId=file_id,
-                    maxFileCount=page,
-                    prefix=prefix,
-                )
+        for items in self._pages("b2_list_file_versions", prefix, start, page):
             yield [
                 Version(
                     item["fileName"],
@@ -192,9 +169,8 @@ class Account:
                     item["action"],
                     sha1_of(item),
                 )
-                for item in answer["files"]
+                for item in items
             ]
-            name, file_id = answer["nextFileName"], answer["nextFileId"]
 
     def delete(self, version: Version) -> bool:
         """Deletes one version; False where it was not there any more, and we did not delete it."""
@@ -252,6 +228,26 @@ class Account:
     def _known(self) -> Authorization:
         assert self._authorization is not None
         return self._authorization
+
+    def _pages(
+        self, call: str, prefix: str, start: str, page: int, **question: Any
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The items of a listing, one list an answer."""
+        name: str | None = max(start, prefix)
+        file_id: str | None = None  # only versions have one to go on from
+        while name is not None:
+            with translated(self.store, prefix):
+                answer = self.call(
+                    call,
+                    bucketId=self.bucket_id,
+                    startFileName=name or None,
+                    startFileId=file_id,
+                    maxFileCount=page,
+                    prefix=prefix,
+                    **question,
+                )
+            yield answer["files"]
+            name, file_id = answer["nextFileName"], answer.get("nextFileId")
 
     def _authorize(self) -> dict[str, Any]:
         """Asks for an authorization, keeps it, and gives back what the key may do."""
