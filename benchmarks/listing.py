@@ -11,6 +11,7 @@ from benchmarks import peers
 from benchmarks.bench import Bench, in_turns, timed
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.seeding import seed_runs
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 
 SIZES = (1_000, 10_000, 100_000)
@@ -41,10 +42,7 @@ def measure(bench: Bench) -> Section:
 def _of_size(bench: Bench, server: B2Server, size: int, prefix: str) -> list[Case]:
     seed_runs(server, prefix, size)
     project = bench.folder(prefix)
-    (project / "savethat.toml").write_text(
-        f'package = "nothing"\nb2_bucket = "{server.bucket}"\nb2_prefix = "{prefix}"\n'
-        f'b2_realm = "{server.url}"\n'
-    )
+    (project / "savethat.toml").write_text(f'package = "nothing"\n{b2_settings(server, prefix)}')
     repeat = min(bench.repeat, 3) if size > PAGE else bench.repeat
     cases = []
     for latency in LATENCIES:
@@ -63,7 +61,7 @@ def _case(
     latency: int,
     repeat: int,
 ) -> Case:
-    key = {"B2_APPLICATION_KEY_ID": server.key_id, "B2_APPLICATION_KEY": server.key}
+    key = b2_key(server)
     counts: dict[str, dict[str, float]] = {}
 
     def run(tool: str, command: list[str | Path], env: dict[str, str]) -> float:

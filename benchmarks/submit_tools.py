@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 
 CALL = "seconds of the call:"
@@ -152,14 +153,10 @@ class Savethat(Tool):
         if not self._template.exists():
             self._make_template()
         shutil.copytree(self._template, folder)
-        settings = ["[slurm]", 'partition = "cpu"', 'time = "10m"', ""]
+        settings = '[slurm]\npartition = "cpu"\ntime = "10m"\n'
         if self._server is not None:
-            settings[:0] = [
-                f'b2_bucket = "{self._server.bucket}"',
-                f'b2_prefix = "{folder.name}"',
-                f'b2_realm = "{self._server.url}"',
-            ]
-        (folder / "savethat.local.toml").write_text("\n".join(settings))
+            settings = b2_settings(self._server, folder.name) + settings
+        (folder / "savethat.local.toml").write_text(settings)
 
     def command(self, runs: int, mark: str) -> list[str]:
         """`savethat sweep`, or the program with the call."""
@@ -172,12 +169,7 @@ class Savethat(Tool):
 
     def environment(self) -> Mapping[str, str]:
         """The credentials."""
-        if self._server is None:
-            return {}
-        return {
-            "B2_APPLICATION_KEY_ID": self._server.key_id,
-            "B2_APPLICATION_KEY": self._server.key,
-        }
+        return {} if self._server is None else b2_key(self._server)
 
     def _make_template(self) -> None:
         made = self._template.parent / _PACKAGE

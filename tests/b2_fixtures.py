@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from savethat.remotes.b2 import B2Remote
 from tests.b2server.client import B2Server
+from tests.program import Project
 
 # The least B2 allows: several parts in a test at no great size.
 PART_SIZE = 5_000_000
@@ -81,3 +83,31 @@ def remote_at(
 def stored(server: B2Server, prefix: str) -> dict[str, str]:
     """What the server holds below `prefix`: names and SHA-1s."""
     return {file["fileName"]: file["contentSha1"] for file in server.files(f"{prefix}/")}
+
+
+def b2_settings(server: B2Server, prefix: str) -> str:
+    """The lines of savethat.toml that keep runs in the server's bucket; without the key."""
+    return f"""\
+b2_bucket = "{server.bucket}"
+b2_prefix = "{prefix}"
+b2_realm = "{server.url}"
+"""
+
+
+def b2_key(server: B2Server) -> dict[str, str]:
+    """The server's key, as the environment gives it."""
+    return {"B2_APPLICATION_KEY_ID": server.key_id, "B2_APPLICATION_KEY": server.key}
+
+
+def b2_project(folder: Path, server: B2Server, prefix: str, *, more: str = "") -> Project:
+    """The sample project with its runs in the server's bucket.
+
+    Args:
+        folder: where the project and its user's home are made.
+        server: whose bucket.
+        prefix: the folder in it.
+        more: more lines of savethat.toml.
+    """
+    toml = b2_settings(server, prefix) + more
+    home = folder / "home"
+    return Project.make(folder / "experiments", home=home, toml=toml, env=b2_key(server))

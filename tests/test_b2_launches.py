@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 from tests.test_b2_runs import names, unreachable
@@ -20,21 +21,13 @@ pytestmark = [pytest.mark.slurm, pytest.mark.b2]
 def project(
     tmp_path: Path, b2_server: B2Server, b2_prefix: str, slurm: Mapping[str, str]
 ) -> Iterator[Project]:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-sync_every = "1s"
+    toml = f"""{b2_settings(b2_server, b2_prefix)}sync_every = "1s"
 scratch = "{tmp_path}/scratch"
 [slurm]
 time = "10m"
 mem = "100M"
 """
-    env = {
-        **slurm,
-        "B2_APPLICATION_KEY_ID": b2_server.key_id,
-        "B2_APPLICATION_KEY": b2_server.key,
-    }
+    env = {**slurm, **b2_key(b2_server)}
     project = Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
     yield project
     project.run("cancel", "--queued", "--running")

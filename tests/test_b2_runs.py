@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from savethat.remotes.b2 import B2Remote
+from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 
@@ -21,14 +22,7 @@ pytestmark = pytest.mark.b2
 
 @pytest.fixture
 def project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Project:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-sync_every = "1s"
-"""
-    env = {"B2_APPLICATION_KEY_ID": b2_server.key_id, "B2_APPLICATION_KEY": b2_server.key}
-    return Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
+    return b2_project(tmp_path, b2_server, b2_prefix, more='sync_every = "1s"\n')
 
 
 def unreachable(project: Project) -> Project:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
 from tests.program import Project
 
@@ -25,13 +26,7 @@ IMPORTS: dict[tuple[str, ...], int] = {("--help",): 150, ("ls",): 290}
 
 @pytest.fixture
 def project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Project:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-"""
-    env = {"B2_APPLICATION_KEY_ID": b2_server.key_id, "B2_APPLICATION_KEY": b2_server.key}
-    made = Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
+    made = b2_project(tmp_path, b2_server, b2_prefix)
     # The authorization is kept from here on.
     made.run("ls")
     return made

@@ -14,6 +14,7 @@ import pytest
 from savethat.logs import now_line
 from savethat.worker.journal import Journal
 from savethat.worker.memory import KernelKills
+from tests.b2_fixtures import b2_settings
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 
@@ -127,11 +128,7 @@ def test_the_kernels_word_on_memory_counts_while_it_is_news(tmp_path: Path) -> N
 
 
 def toml(server: B2Server, prefix: str, scratch: Path, more: str = "") -> str:
-    return f"""
-b2_bucket = "{server.bucket}"
-b2_prefix = "{prefix}"
-b2_realm = "{server.url}"
-b2_key_id = "{server.key_id}"
+    return f"""{b2_settings(server, prefix)}b2_key_id = "{server.key_id}"
 b2_key = "{server.key}"
 sync_every = "1s"
 scratch = "{scratch}"

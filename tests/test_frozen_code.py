@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.b2_fixtures import b2_settings
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 from tests.test_acceptance import Sender, await_attempt, kill_worker
@@ -135,11 +136,7 @@ mem = "10M"
 def test_the_same_code_is_stored_once_and_secrets_are_in_no_capsule(
     tmp_path: Path, b2_server: B2Server, b2_prefix: str
 ) -> None:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-b2_key_id = "{b2_server.key_id}"
+    toml = f"""{b2_settings(b2_server, b2_prefix)}b2_key_id = "{b2_server.key_id}"
 b2_key = "{b2_server.key}"
 """
     project = Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml)

@@ -18,6 +18,7 @@ from savethat.remotes.directory import DirectoryRemote
 from savethat.remotes.source import FileSource
 from savethat.run.layout import INPUTS_FILE
 from savethat.storage import Storage
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 
@@ -88,8 +89,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     if request.param == "b2":
         server: B2Server = request.getfixturevalue("b2_server")
         prefix: str = request.getfixturevalue("b2_prefix")
-        toml = f'b2_bucket = "{server.bucket}"\nb2_prefix = "{prefix}"\nb2_realm = "{server.url}"\n'
-        env = {"B2_APPLICATION_KEY_ID": server.key_id, "B2_APPLICATION_KEY": server.key}
+        toml, env = b2_settings(server, prefix), b2_key(server)
     project = Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
     (project.root / "experiments" / "reading.py").write_text(NODES)
     return project

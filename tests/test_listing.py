@@ -15,6 +15,7 @@ from savethat.remotes.b2 import B2Remote
 from savethat.run.key import member_keys
 from savethat.run.record import Launch, Place, PlannedRun, parse_time
 from savethat.worker.ledger import publish
+from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
 from tests.program import Project
 
@@ -33,13 +34,7 @@ def b2_server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[B2Se
 
 @pytest.fixture
 def project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Project:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-"""
-    env = {"B2_APPLICATION_KEY_ID": b2_server.key_id, "B2_APPLICATION_KEY": b2_server.key}
-    return Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
+    return b2_project(tmp_path, b2_server, b2_prefix)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 
@@ -25,21 +26,13 @@ def project(
     tmp_path: Path, b2_server: B2Server, b2_prefix: str, slurm: Mapping[str, str]
 ) -> Project:
     scratch = tmp_path / "scratch"
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-sync_every = "1s"
+    toml = f"""{b2_settings(b2_server, b2_prefix)}sync_every = "1s"
 scratch = "{scratch}"
 [slurm]
 partition = "gpu"
 time = "10m"
 """
-    env = {
-        **slurm,
-        "B2_APPLICATION_KEY_ID": b2_server.key_id,
-        "B2_APPLICATION_KEY": b2_server.key,
-    }
+    env = {**slurm, **b2_key(b2_server)}
     return Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
 
 
@@ -320,8 +313,7 @@ def test_people_read_the_bucket_with_b2_and_rclone(
     b2_env = {
         **os.environ,
         "B2_ENVIRONMENT": b2_server.url,
-        "B2_APPLICATION_KEY_ID": b2_server.key_id,
-        "B2_APPLICATION_KEY": b2_server.key,
+        **b2_key(b2_server),
         "B2_ACCOUNT_INFO": str(tmp_path / "b2-account"),
     }
     url = f"b2://{b2_server.bucket}/{b2_prefix}/{key}/"

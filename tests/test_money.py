@@ -20,6 +20,7 @@ from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import mark_name
 from savethat.run.record import Place
 from savethat.run.status import Status
+from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
 from tests.program import Project
 
@@ -234,13 +235,7 @@ def test_a_run_that_is_not_as_expected_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Project:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-"""
-    env = {"B2_APPLICATION_KEY_ID": b2_server.key_id, "B2_APPLICATION_KEY": b2_server.key}
-    return Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
+    return b2_project(tmp_path, b2_server, b2_prefix)
 
 
 def versions(server: B2Server, prefix: str) -> list[dict[str, Any]]:

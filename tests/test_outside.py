@@ -25,6 +25,7 @@ from b2sdk import v2
 import savethat
 from savethat.run.layout import code_name, launch_name, mark_name
 from savethat.run.record import Launch, Mark, Place, PlannedRun
+from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
 from tests.program import Project
 
@@ -81,10 +82,7 @@ def bucket(b2_server: B2Server, b2_prefix: str) -> Iterator[Bucket]:
 
 @pytest.fixture
 def project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Project:
-    toml = f'b2_bucket = "{b2_server.bucket}"\nb2_prefix = "{b2_prefix}"\n'
-    toml += f'b2_realm = "{b2_server.url}"\n'
-    env = {"B2_APPLICATION_KEY_ID": b2_server.key_id, "B2_APPLICATION_KEY": b2_server.key}
-    return Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml, env=env)
+    return b2_project(tmp_path, b2_server, b2_prefix)
 
 
 def evil_mark(user: str) -> Mark:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from savethat.launchers.foreground import this_process
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 from tests.test_acceptance import cmdline, most_at_once
@@ -406,13 +407,8 @@ def test_removing_with_cancel_ends_what_waits_and_what_runs(server: Server) -> N
 
 @pytest.fixture
 def b2_server_project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Iterator[Server]:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-"""
-    server = make(tmp_path, toml=toml)
-    server.env |= {"B2_APPLICATION_KEY_ID": b2_server.key_id, "B2_APPLICATION_KEY": b2_server.key}
+    server = make(tmp_path, toml=b2_settings(b2_server, b2_prefix))
+    server.env |= b2_key(b2_server)
     yield server
     leave_nothing(server)
 

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.b2_fixtures import b2_key
 from tests.b2server.client import B2Server
 from tests.program import Project, await_true
 from tests.test_queue import Server, leave_nothing, log, make
@@ -249,8 +250,7 @@ def bucket(b2_server: B2Server, b2_prefix: str) -> Mapping[str, str]:
         "SAVETHAT_B2_BUCKET": b2_server.bucket,
         "SAVETHAT_B2_PREFIX": b2_prefix,
         "SAVETHAT_B2_REALM": b2_server.url,
-        "B2_APPLICATION_KEY_ID": b2_server.key_id,
-        "B2_APPLICATION_KEY": b2_server.key,
+        **b2_key(b2_server),
     }
 
 

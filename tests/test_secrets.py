@@ -33,6 +33,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.b2server.raw import Raw
 from tests.program import PATIENCE, Project, await_true
@@ -212,11 +213,7 @@ def user_with(way: str, folder: Path, server: B2Server, slurm: Mapping[str, str]
     """A user who gave the key in one of the ways there are."""
     home, tmp = folder / "home", folder / "tmp"
     tmp.mkdir()
-    toml = f"""
-b2_bucket = "{server.bucket}"
-b2_prefix = "secrets"
-b2_realm = "{server.url}"
-sync_every = "1s"
+    toml = f"""{b2_settings(server, "secrets")}sync_every = "1s"
 scratch = "{folder}/scratch"
 [slurm]
 time = "10m"
@@ -224,8 +221,7 @@ mem = "10M"
 [queue]
 max_parallel = 3
 """
-    names = {"B2_APPLICATION_KEY_ID": server.key_id, "B2_APPLICATION_KEY": server.key}
-    env = {**slurm, "TMPDIR": str(tmp), **(names if way == "environment" else {})}
+    env = {**slurm, "TMPDIR": str(tmp), **(b2_key(server) if way == "environment" else {})}
     project = Project.make(folder / "experiments", home=home, toml=toml, env=env)
     (project.root / "experiments" / "leaks.py").write_text(NODE)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.b2_fixtures import PART_SIZE
+from tests.b2_fixtures import PART_SIZE, b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.deaths import cells
 from tests.deaths.cells import SLURM, Cell
@@ -135,7 +135,7 @@ def site(folder: Path, cell: Cell, lab: Lab | None) -> Iterator[Site]:
         node = ""
         env: Mapping[str, str] = {}
         local_path = None
-        toml = f'b2_bucket = "{b2.bucket}"\nb2_prefix = "{PREFIX}"\nb2_realm = "{b2.url}"\n'
+        toml = b2_settings(b2, PREFIX)
         toml += f'sync_every = "{SYNC_EVERY:.0f}s"\nscratch = "{disk}"\n'
         if cell.scheduler == SLURM:
             assert lab is not None
@@ -152,9 +152,8 @@ def site(folder: Path, cell: Cell, lab: Lab | None) -> Iterator[Site]:
                 local_path = disk
                 toml = f'local_path = "{disk}"\n{toml}'
             toml += "[queue]\ngpus = []\n"
-        credentials = {"B2_APPLICATION_KEY_ID": b2.key_id, "B2_APPLICATION_KEY": b2.key}
         project = Server.make(
-            folder / "experiments", home=folder / "home", toml=toml, env={**env, **credentials}
+            folder / "experiments", home=folder / "home", toml=toml, env={**env, **b2_key(b2)}
         )
         assert isinstance(project, Server)
         project.local_path = local_path

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 from tests.deaths import report
 from tests.deaths.site import FAULTS
@@ -74,13 +75,12 @@ def run_many(runs: int, rate: float, folder: Path) -> Figures:
     """Carries the runs out and looks at what is left of them."""
     figures = Figures(runs)
     b2 = B2Server.start(folder / "b2")
-    toml = f'b2_bucket = "{b2.bucket}"\nb2_prefix = "{PREFIX}"\nb2_realm = "{b2.url}"\n'
-    credentials = {"B2_APPLICATION_KEY_ID": b2.key_id, "B2_APPLICATION_KEY": b2.key}
+    toml = b2_settings(b2, PREFIX)
     project = Server.make(
         folder / "experiments",
         home=folder / "home",
         toml=f'{toml}sync_every = "1s"\n[queue]\ngpus = []\nmax_parallel = {PARALLEL}\n',
-        env={**credentials, "SLURM_CONF": str(folder / "none")},
+        env={**b2_key(b2), "SLURM_CONF": str(folder / "none")},
     )
     assert isinstance(project, Server)
     try:

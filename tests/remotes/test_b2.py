@@ -22,7 +22,7 @@ from savethat.errors import DeniedError, MissingError, StorageError, Unreachable
 from savethat.remotes.b2 import B2Remote
 from savethat.remotes.b2_failures import B2Error
 from savethat.remotes.base import Deleted, Remote
-from tests.b2_fixtures import PART_SIZE, remote_at
+from tests.b2_fixtures import PART_SIZE, b2_key, remote_at
 from tests.b2server.client import B2Server
 from tests.program import await_true
 from tests.remotes.contract import AWKWARD, RemoteContract
@@ -471,8 +471,7 @@ class B2Cli:
         self.environment = {
             **os.environ,
             "B2_ENVIRONMENT": server.url,
-            "B2_APPLICATION_KEY_ID": server.key_id,
-            "B2_APPLICATION_KEY": server.key,
+            **b2_key(server),
             "B2_ACCOUNT_INFO": str(home / "account_info"),
         }
 

@@ -9,7 +9,7 @@ import pytest
 from savethat.errors import DeniedError
 from savethat.remotes.b2_rights import NEEDED
 from savethat.remotes.base import Remote
-from tests.b2_fixtures import Key, make_key, remote_at
+from tests.b2_fixtures import Key, b2_settings, make_key, remote_at
 from tests.b2server.client import B2Server
 from tests.program import Project
 from tests.remotes.contract import RemoteContract
@@ -46,11 +46,7 @@ class TestWithTheLeastKey(RemoteContract):
 
 @pytest.fixture
 def project(tmp_path: Path, b2_server: B2Server, b2_prefix: str) -> Project:
-    toml = f"""
-b2_bucket = "{b2_server.bucket}"
-b2_prefix = "{b2_prefix}"
-b2_realm = "{b2_server.url}"
-"""
+    toml = b2_settings(b2_server, b2_prefix)
     return Project.make(tmp_path / "experiments", home=tmp_path / "home", toml=toml)
 
 
