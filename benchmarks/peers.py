@@ -1,14 +1,13 @@
 """The tools that savethat is compared with; savethat itself needs none of them.
 
 Each that comes from PyPI has an environment of its own in the peers' folder, made when it is first
-asked for; rclone and GNU parallel are the machine's.
+asked for; rclone is the machine's.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import shutil
 import subprocess
 import sys
@@ -73,23 +72,6 @@ def rclone() -> Path:
     return Path(found)
 
 
-def parallel() -> Path | None:
-    """GNU parallel, which is installed where this is root and apt-get can; None without it."""
-    if not shutil.which("parallel") and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("installing GNU parallel ...", file=sys.stderr)
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for words in ("update -qq", "install -y -qq --no-install-recommends parallel"):
-            subprocess.run(
-                ["apt-get", *words.split()],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                check=False,
-            )
-    found = shutil.which("parallel")
-    return Path(found) if found else None
-
-
 def draw(folder: Path, kept: Path, plots: Path) -> None:
     """Draws what is kept in a folder, by an environment that has matplotlib.
 
@@ -143,9 +125,7 @@ def all_versions(folder: Path) -> dict[str, str]:
             found[package] = known[package]
             if peer.python:
                 found[package] += f" (on Python {known['python']})"
-    known = versions(folder / "submitit" / "bin" / "python")
-    found.update((name, known[name]) for name in PACKAGES if name in known)
-    for command in ("rclone --version", "parallel --version", "sinfo --version", "git --version"):
+    for command in ("rclone --version", "git --version"):
         words = command.split()
         if shutil.which(words[0]):
             done = subprocess.run(words, capture_output=True, text=True, check=False)

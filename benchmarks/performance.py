@@ -32,9 +32,8 @@ PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "build" / "bench"
 PEERS = ROOT / "build" / "peers"
 
-# A developer's own settings. The tests' SLURM is not among them.
+# A developer's own settings.
 _FOREIGN = ("B2_", "SAVETHAT_", "XDG_")
-_SLURM = "SAVETHAT_SLURM_"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +74,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers", type=Path, default=PEERS, metavar="DIR", help="the peers' environments"
     )
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    asked.peers = asked.peers.absolute()  # what draws runs in another folder
+    return asked
 
 
 def measure(name: str, work: Path, peers_folder: Path, repeat: int) -> Outcome:
@@ -85,7 +86,7 @@ def measure(name: str, work: Path, peers_folder: Path, repeat: int) -> Outcome:
     error = ""
     folder = work / name
     folder.mkdir()
-    bench = Bench(folder, Path(sys.executable).parent, peers_folder.absolute(), repeat)
+    bench = Bench(folder, Path(sys.executable).parent, peers_folder, repeat)
     print(f"bench: {name} ...", file=sys.stderr, flush=True)
     try:
         section = importlib.import_module(f"benchmarks.{name}").measure(bench)
@@ -121,7 +122,7 @@ def _new_user(home: str) -> Iterator[None]:
     """In the environment of somebody without settings, credentials and caches."""
     before = dict(os.environ)
     for name in before:
-        if name.startswith(_FOREIGN) and not name.startswith(_SLURM):
+        if name.startswith(_FOREIGN):
             del os.environ[name]
     for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
         os.environ[f"XDG_{kind}_HOME"] = f"{home}/{kind.lower()}"

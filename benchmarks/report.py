@@ -27,8 +27,7 @@ _METHOD = """\
   turns, after one turn that does not count, so what disturbs the machine disturbs all alike.
 - *to savethat*: a tool's median as a multiple of savethat's. Counts are of one measure.
 - B2 is the tests' own server on this machine, which speaks B2's protocol over HTTP, counts
-  transactions, and answers as late as it is told to: *0 ms* and *40 ms*. SLURM is a real one on
-  this machine.
+  transactions, and answers as late as it is told to: *0 ms* and *40 ms*.
 - savethat and its peers run as a new user's programs, with modules compiled and files in the page
   cache."""
 

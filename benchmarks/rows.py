@@ -127,11 +127,6 @@ def at_most(text: str, found: float, limit: float, unit: str = "") -> Goal:
     return Goal(text, f"{found:.3g}{unit and ' ' + unit}", found <= limit)
 
 
-def at_least(text: str, found: float, limit: float, unit: str = "") -> Goal:
-    """A goal that is met from a limit on."""
-    return Goal(text, f"{found:.3g}{unit and ' ' + unit}", found >= limit)
-
-
 def _section(values: dict[str, Any]) -> Section:
     return Section(**{**values, "cases": tuple(map(_case, values["cases"]))})
 
