@@ -254,7 +254,7 @@ def test_du_is_one_listing_and_exact_finds_the_rest(
     calls = b2_server.stats()["calls"]
     assert calls["b2_list_file_names"]["count"] == 1
     assert not [call for call in calls if call.startswith(("b2_download", "b2_list_file_versions"))]
-    assert found[key]["dollars_per_month"] == found[key]["bytes"] * 6e-12
+    assert found[key]["dollars_per_month"] == pytest.approx(found[key]["bytes"] * 6e-12)
     assert found[here]["bytes"] > 0
     assert found[here]["dollars_per_month"] == 0
     stored = versions(b2_server, b2_prefix)
