@@ -67,7 +67,12 @@ def exchange(
     sock.settimeout(timeout[0])
     # It may have answered before all was sent: that it is busy, say.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        sock.sendall(_head(method, host, path, headers, body) + (body or b""))
+        head = _head(method, host, path, headers, body)
+        if body is None or len(body) <= _READ:
+            sock.sendall(head + (body or b""))
+        else:  # which is not worth a copy
+            sock.sendall(head)
+            sock.sendall(body)
     sock.settimeout(timeout[1])
     return _read(sock, method)
 
