@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from savethat.provenance import collect
+from savethat.provenance import collect, write_record
 from savethat.run.layout import ARGS_FILE
 
 _STDIN_TIMEOUT = 10.0
@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--freeze", type=Path, help="freeze the code now, into this folder")
     parser.add_argument("--reproduces", default="", help="the key of the run that it repeats")
     parser.add_argument("--attempt", type=int, help="which attempt of the run it is, from 1")
+    parser.add_argument("--checkout", type=Path, help="where the launch keeps what git says")
     options = parser.parse_args(argv[:split])
     os.nice(10)  # the run goes first
     # GitPython's commands take no lock either.
@@ -57,14 +58,10 @@ def main(argv: Sequence[str]) -> int:
         capsule=capsule,
         reproduces=options.reproduces,
         attempt=options.attempt,
+        checkout=options.checkout,
     )
     record["problems"] += filter(None, (problem, args_problem, freeze_problem))
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        aside.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_record(out, record)
     return 0
 
 

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 from savethat.config import Credentials
-from savethat.run.layout import CODE, PROVENANCE_FILE
+from savethat.provenance import recall, write_record
+from savethat.run.layout import CODE, PROVENANCE_FILE, launch_folder
 from savethat.run.record import CODE_NAME, PlannedRun
 from savethat.untrusted import read_json
 from savethat.worker.order import Order
 from savethat.worker.process import open_environment
 
+# In a launch's folder: what git said of the checkout that its code was frozen from.
+CHECKOUT_FILE = "checkout.json"
+
 
 def gather_provenance(
     order: Order, run: PlannedRun, folder: Path, credentials: Credentials | None
-) -> subprocess.Popen[bytes]:
-    """Starts gathering `reproducible.json` in a process beside the run.
+) -> subprocess.Popen[bytes] | None:
+    """Writes `reproducible.json`, or starts a process beside the run that does.
 
     It freezes the code too, where the launch has not: a foreground run does not wait for that.
+
+    Returns:
+        The process; None where another run of the launch had found all that it takes.
     """
     launch, config = order.launch, order.config
+    secrets = [credentials.key_id, credentials.key] if credentials else []
+    # The code of such a launch does not change any more, so its runs have one checkout.
+    checkout = config.local_path / launch_folder(launch.id) / CHECKOUT_FILE if launch.code else None
+    if checkout is not None and order.python in ("", sys.executable):
+        record = recall(
+            config.root,
+            order.argv,
+            secrets,
+            args=run.args,
+            capsule=launch.code,
+            reproduces=launch.reproduces,
+            attempt=run.attempt,
+            checkout=checkout,
+        )
+        if record is not None:
+            with contextlib.suppress(OSError):  # a full disk ends no run
+                write_record(folder / PROVENANCE_FILE, record)
+            return None
     options = {
         "--root": str(config.root),
         "--out": str(folder / PROVENANCE_FILE),
@@ -30,6 +56,7 @@ def gather_provenance(
         "--capsule": launch.code,
         "--reproduces": launch.reproduces,
         "--freeze": "" if launch.code or not config.code.capsule else str(config.local_path / CODE),
+        "--checkout": str(checkout or ""),
     }
     process = subprocess.Popen(
         [
@@ -45,7 +72,6 @@ def gather_provenance(
         start_new_session=True,
     )
     assert process.stdin is not None
-    secrets = [credentials.key_id, credentials.key] if credentials else []
     try:
         # Through a pipe, so that what must not be written is not in an argument list either.
         process.stdin.write("".join(json.dumps(secret) + "\n" for secret in secrets).encode())
@@ -64,8 +90,10 @@ def frozen_beside(folder: Path) -> str:
     return name if isinstance(name, str) and CODE_NAME.fullmatch(name) else ""
 
 
-def await_provenance(process: subprocess.Popen[bytes], wait: float) -> None:
+def await_provenance(process: subprocess.Popen[bytes] | None, wait: float) -> None:
     """Waits so many seconds for it; what takes longer is given up."""
+    if process is None:
+        return
     try:
         process.wait(wait)
     except subprocess.TimeoutExpired:
