@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "savethat"
 
 # From the bottom up: each imports from its own layer and from those above it in this list.
 LAYERS = [
-    {"errors", "untrusted", "cache"},
+    {"errors", "untrusted", "cache", "face"},
     {"run", "args"},
     {"config", "code", "node", "provenance", "logs", "scaffold"},
     {"remotes", "launchers", "discovery", "inputs", "storage"},

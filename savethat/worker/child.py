@@ -96,19 +96,12 @@ def run_node(errand: Errand, notice: Notice) -> dict[str, Any]:
     """Runs the errand's node in this process and saves its result; gives back the scalars."""
     from savethat.args import from_json
     from savethat.discovery import import_node
-    from savethat.inputs import Inputs
-    from savethat.remotes import open_remote
-    from savethat.storage import Storage
+    from savethat.worker.lending import Loan
     from savethat.worker.result import save_result
 
-    remote = open_remote(errand.config, errand.credentials)
-    inputs = Inputs(errand.key)
+    loan = Loan(errand)
     surroundings = nodes.Surroundings(
-        errand.key,
-        errand.output_dir,
-        Storage(errand.config.local_path, remote, inputs=inputs),
-        errand.attempt,
-        errand.deadline,
+        errand.key, errand.output_dir, loan.storage, errand.attempt, errand.deadline
     )
     cls = import_node(errand.node)
     node = cls(from_json(nodes.args_type(cls), errand.args))
@@ -119,7 +112,7 @@ def run_node(errand: Errand, notice: Notice) -> dict[str, Any]:
         node.setup()
         value = node._run()
     finally:
-        inputs.save(errand.output_dir)
+        loan.save_inputs()
     return save_result(value, errand.output_dir)
 
 

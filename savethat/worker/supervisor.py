@@ -17,6 +17,7 @@ from savethat.remotes import Remote, open_remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import ARGS_FILE, LOG_FILE, STARTED, launch_name, live_log
 from savethat.run.record import Mark, Place, PlannedRun
+from savethat.worker.aside import write_aside
 from savethat.worker.earlier import bring_back
 from savethat.worker.errand import Ending, Errand, Runner
 from savethat.worker.folder import RunFolder
@@ -25,7 +26,7 @@ from savethat.worker.journal import Journal, Terminal
 from savethat.worker.keeper import Keeper
 from savethat.worker.ledger import RemovedError
 from savethat.worker.live import LiveLog
-from savethat.worker.order import Order, write_aside
+from savethat.worker.order import Order
 from savethat.worker.post import Outcome, Post
 from savethat.worker.signals import Signals
 
