@@ -177,7 +177,11 @@ def test_every_library_is_known_here() -> None:
     [
         (["-c", "import savethat"], "savethat", HEAVY | {"click", "loguru"}),
         (["-m", "savethat", "--help"], "click", HEAVY | {"loguru"}),
-        (["-m", "savethat", "ls"], "savethat.catalog", {"submitit", "b2sdk", "reproducible"}),
+        (
+            ["-m", "savethat", "ls", "--keys"],
+            "savethat.catalog",
+            {"submitit", "b2sdk", "reproducible"},
+        ),
         (
             ["-m", "savethat", "rm", "--failed", "--force"],
             "savethat.catalog",
