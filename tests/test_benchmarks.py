@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, performance, report, running
+from benchmarks import memory, performance, report, running, sweeping
 from benchmarks.rows import Case, Goal, Measure, Outcome, Section, absent, at_most
 
 CASE = Case(
@@ -88,3 +88,26 @@ def test_a_processes_parent_and_memory_are_read() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
         assert memory.parent(process.pid) == os.getpid()
         assert 0 < memory.resident(process.pid) < 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for orphans")
+def test_what_a_command_leaves_behind_is_waited_for_and_counted(tmp_path: Path) -> None:
+    # It is busy until who started it is gone.
+    orphan = "setsid bash -c 'while kill -0 $0; do :; done 2>/dev/null; touch done' $$ &"
+    cost = sweeping.cost(["bash", "-c", orphan], tmp_path, {})
+    assert (tmp_path / "done").exists()
+    assert cost["cpu"] > 0
+    with pytest.raises(RuntimeError, match="no such thing"):
+        sweeping.cost(["bash", "-c", "echo no such thing >&2; exit 3"], tmp_path, {})
+
+
+def test_a_sweep_is_compared_by_runs_a_second_and_by_cpu_a_run() -> None:
+    found = {
+        sweeping.SAVETHAT: [sweeping.Swept(9, 130)],
+        sweeping.BASH: [sweeping.Swept(40, 20), sweeping.Swept(40, 40)],
+        sweeping.SUBMITIT: [sweeping.Swept(4, 300)],
+    }
+    rates, costs = sweeping.compared(sweeping.Swept(8, 200), found, [absent("parallel", "no")])
+    assert [(goal.found, goal.met) for goal in rates.goals] == [("2.00 x its runs a second", True)]
+    assert [(goal.found, goal.met) for goal in costs.goals] == [("170 ms", False)]
+    assert rates.others[-1].absent == "no"
