@@ -9,6 +9,9 @@ PYTEST ?=
 # More for a benchmark: make bench-submit BENCH='--sizes 10,100 --repeat 3'
 BENCH ?=
 
+# Where it is set, each of the tests' thousands of processes would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench bench-submit bench-capture clean

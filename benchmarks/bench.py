@@ -52,7 +52,7 @@ def timed(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Timed:
-    """Runs a program to its end.
+    """Runs a program to its end, without what this process's Python was told by the environment.
 
     Args:
         command: the program and its arguments.
@@ -62,12 +62,14 @@ def timed(
     Raises:
         RuntimeError: it failed; its own words.
     """
+    # Without bytecode, or without buffers, a Python program is not what its users have.
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**ours, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -32,8 +32,8 @@ PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "build" / "bench"
 PEERS = ROOT / "build" / "peers"
 
-# A developer's own settings.
-_FOREIGN = ("B2_", "SAVETHAT_", "XDG_")
+# A developer's own settings; users' Python keeps what it has compiled.
+_FOREIGN = ("B2_", "PYTHON", "SAVETHAT_", "XDG_")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

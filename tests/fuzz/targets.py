@@ -24,6 +24,7 @@ from savethat.catalog.filters import Filter, parse_age, parse_status, parse_time
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
 from savethat.cli import table
+from savethat.cli.completing.keys import keep_keys, recall_keys
 from savethat.cli.completing.memory import Memory, keep, recall
 from savethat.cli.launching import read_arguments
 from savethat.cli.terminal import TerminalLog
@@ -300,6 +301,10 @@ def _caches(content: bytes, folder: Path) -> None:
         for remembered in place.glob("completion-*"):
             remembered.write_bytes(content)
         recall(folder)
+        keep_keys(folder, {"A": ""})
+        for remembered in place.glob("keys-*"):
+            remembered.write_bytes(remembered.read_bytes().split(b"\n")[0] + b"\n" + content)
+        recall_keys(folder)
         (place / "sacct.json").write_bytes(content)
         for entry in accounting._read("sacct.json").values():
             accounting._good(entry, "", 10.0)
