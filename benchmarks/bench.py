@@ -9,6 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +83,14 @@ def timed(
     return Timed(seconds, cpu, done.stdout)
 
 
-def in_turns(tools: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, tuple[float, ...]]:
+def in_turns(tools: Mapping[str, Callable[[], Found]], repeat: int) -> dict[str, tuple[Found, ...]]:
     """Measures tools in turns, so that what disturbs the machine disturbs all alike.
 
     Args:
         tools: by name; each call is one measure.
         repeat: measures of each, after one that does not count.
     """
-    found: dict[str, list[float]] = {name: [] for name in tools}
+    found: dict[str, list[Found]] = {name: [] for name in tools}
     for turn in range(repeat + 1):
         for name, measure in tools.items():
             value = measure()

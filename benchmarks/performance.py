@@ -26,20 +26,16 @@ from benchmarks.bench import Bench
 from benchmarks.rows import Outcome, Section
 
 # Modules of this package, each with `measure(bench: Bench) -> Section`, in the page's order.
-SECTIONS = ("startup", "listing", "removing", "watching")
+SECTIONS = ("startup", "running", "listing", "removing", "watching", "sweeping")
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "build" / "bench"
 PEERS = ROOT / "build" / "peers"
 
-<<<<<<< HEAD
-# A developer's own settings; users' Python keeps what it has compiled.
+# A developer's own settings; users' Python keeps what it has compiled, and where the tests' SLURM
+# lies holds here too.
 _FOREIGN = ("B2_", "PYTHON", "SAVETHAT_", "XDG_")
-=======
-# A developer's own settings; but where the tests' SLURM lies holds here too.
-_FOREIGN = ("B2_", "SAVETHAT_", "XDG_")
 _LAB = "SAVETHAT_SLURM_LAB"
->>>>>>> ca2426ef10c6a9b01b67b809b13b7f8d3610d8c8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
