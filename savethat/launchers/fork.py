@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 
 def can_fork() -> bool:
@@ -46,15 +47,18 @@ class Fork:
         # Closed by the kernel when the process has ended: that can be waited for.
         self._ended, lives = os.pipe()
         self._code: int | None = None
+        # One that comes while the fork has this process's handlers still is not for them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._pid = os.fork()
+            if self._pid == 0:
+                _become(call, output, {*held, lives}, before)
         except OSError:
             os.close(self._ended)
-            os.close(lives)
             raise
-        if self._pid == 0:
-            _become(call, output, {*held, lives})
-        os.close(lives)
+        finally:
+            os.close(lives)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it lives."""
@@ -86,11 +90,14 @@ class Fork:
         return self._code
 
 
-def _become(call: Callable[[], None], output: Path, held: set[int]) -> None:
+def _become(
+    call: Callable[[], None], output: Path, held: set[int], mask: Iterable[int]
+) -> NoReturn:
     """Is the fork from here on, to its end."""
     code = 1
     try:
         _leave(output, held)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         call()
         code = 0
     except SystemExit as error:
@@ -115,6 +122,9 @@ def _leave(output: Path, held: set[int]) -> None:
     target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for standard, descriptor in ((0, null), (1, target), (2, target)):
         os.dup2(descriptor, standard)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     # Objects that have one of these files never close another in its place: the frames that hold
     # them are below this one to the end.
     for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
