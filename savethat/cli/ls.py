@@ -48,19 +48,21 @@ def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> in
         return 0
     chosen = make_filter(prefix, options)
     if not watch:
-        return _once(session, chosen, options, max_age=5.0)
+        return _once(session, chosen, options)
     while True:
-        # The scheduler is asked by the first of all watching terminals, for all of them.
-        click.clear()
-        _once(session, chosen, options, max_age=WATCH_EVERY)
+        _once(session, chosen, options, watching=True)
         time.sleep(WATCH_EVERY)
 
 
-def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age: float) -> int:
+def _once(
+    session: Session, chosen: Filter, options: dict[str, Any], *, watching: bool = False
+) -> int:
     from savethat.cli import table
     from savethat.cli.sending import send_on
 
     columns = tuple(filter(None, (options["columns"] or "").split(",")))
+    # The scheduler is asked by the first of all watching terminals, for all of them.
+    max_age = WATCH_EVERY if watching else 5.0
     listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
     remember_keys(
         session.config.root,
@@ -76,6 +78,8 @@ def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age:
         rows = table.sort(rows, options["sort"])
     if options["limit"]:
         rows = rows[-options["limit"] :]
+    if watching:
+        click.clear()  # only now: what was shown stays until there is something else to show
     warn(listing.warnings)
     if options["as_json"]:
         for row in rows:

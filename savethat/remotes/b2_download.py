@@ -131,7 +131,7 @@ class _Arrival:
         headers = {"Authorization": self._account.who[1]}
         if position:
             headers["Range"] = f"bytes={position}-{self._end(start) - 1}"
-        found = self._account.engine.request("GET", url, headers, stream=True)
+        found = self._account.engine.open(url, headers)
         with contextlib.closing(found) as answer:
             if not self.begun:
                 self._begin(answer.headers)

@@ -33,10 +33,16 @@ from savethat.code.manifest import NAME as MANIFEST
 from savethat.code.manifest import import_paths
 from savethat.config import Config, Credentials, credentials, load, store_credentials
 from savethat.config.model import B2Config
-from savethat.errors import ArgumentError, SavethatError, StorageError, UsageError
+from savethat.errors import (
+    ArgumentError,
+    SavethatError,
+    SchedulerError,
+    StorageError,
+    UsageError,
+)
 from savethat.inputs import InputsRecord
 from savethat.launchers.output import last_line
-from savethat.launchers.slurm import accounting
+from savethat.launchers.slurm import accounting, shared
 from savethat.launchers.slurm.limits import format_limit, parse_limit
 from savethat.launchers.slurm.squeue import read_rows
 from savethat.launchers.slurm.states import read_state
@@ -307,7 +313,10 @@ def _caches(content: bytes, folder: Path) -> None:
         recall_keys(folder)
         (place / "sacct.json").write_bytes(content)
         for entry in accounting._read("sacct.json").values():
-            accounting._good(entry, "", 10.0)
+            entry.is_good("", 0.0, 10.0)
+        (place / "failed-squeue.json").write_bytes(content)
+        with contextlib.suppress(SchedulerError):
+            shared.raise_failure("squeue.json", began=0.0, max_age=10.0)
     finally:
         if old is None:
             del os.environ["XDG_CACHE_HOME"]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import savethat
 from savethat.launchers.fork import Fork, can_fork
 
 _WORKER = "savethat.worker.queued"
@@ -89,5 +88,5 @@ def _import_worker() -> Callable[[list[str]], None]:
 
 def _installed() -> tuple[int, int]:
     """Which installation this is: another one has other files."""
-    status = Path(savethat.__file__).stat()
+    status = Path(__file__).stat()
     return status.st_ino, status.st_mtime_ns
