@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bench import Bench
+from benchmarks.reaper import reaped
 from benchmarks.rows import Case, Measure, at_most
 
 # Seconds that supervisors are looked at, which carry out what is new every second.
@@ -104,12 +105,12 @@ def _watched(processes: Mapping[str, int]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _supervised(command: list[str], project: Path, env: Mapping[str, str]) -> Iterator[int]:
-    """The supervisor of a run whose node waits until the block is left; then both have ended."""
+    """The supervisor of a run whose node waits until the block is left; then all have ended."""
     folder = project / f"held-{time.monotonic_ns()}"
     folder.mkdir()
     begun, end = folder / "begun", folder / "end"
     process = subprocess.Popen(
-        [*command, "Held", "--begun", str(begun), "--end", str(end)],
+        reaped([*command, "Held", "--begun", str(begun), "--end", str(end)]),
         cwd=project,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -122,10 +123,7 @@ def _supervised(command: list[str], project: Path, env: Mapping[str, str]) -> It
             if time.monotonic() > by:
                 raise RuntimeError(f"{' '.join(command)}: its node does not begin")
             time.sleep(_BETWEEN)
-        supervisor = parent(int(begun.read_text()))
-        yield supervisor
+        yield parent(int(begun.read_text()))
     finally:
         end.touch()
         process.wait()
-    while Path(f"/proc/{supervisor}").exists():
-        time.sleep(_BETWEEN)

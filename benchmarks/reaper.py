@@ -40,5 +40,10 @@ def main(command: Sequence[str]) -> int:
     return code if code >= 0 else 1
 
 
+def reaped(command: Sequence[str]) -> list[str]:
+    """The command that runs another one like this."""
+    return [sys.executable, __file__, *command]
+
+
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,6 @@ import functools
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from benchmarks import peers
 from benchmarks.bench import Bench, in_turns, timed
 from benchmarks.project import PACKAGE, make_project
+from benchmarks.reaper import reaped
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.running import NODE, PROGRAM, WORK
 
@@ -142,9 +142,7 @@ def cost(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Mappin
     Raises:
         RuntimeError: it failed.
     """
-    reaper = Path(__file__).with_name("reaper.py")
-    done = timed([sys.executable, reaper, *command], cwd=folder, env=env)
-    found: Mapping[str, float] = json.loads(done.stdout)
+    found: Mapping[str, float] = json.loads(timed(reaped(command), cwd=folder, env=env).stdout)
     return found
 
 
