@@ -59,7 +59,7 @@ slurm-up: ## a real SLURM on this machine, until slurm-down
 slurm-down: ## ends it
 	@tests/slurm/down.sh
 
-bench: venv ## every claim about speed and cost beside what people use instead: writes docs/explanation/performance.md
+bench: venv ## every figure beside what people use instead: writes docs/explanation/performance.md
 	SAVETHAT_SLURM_MAX_ARRAY_SIZE=10001 tests/slurm/with.sh \
 	  $(BIN)/python -m benchmarks.performance --write $(BENCH)
 
