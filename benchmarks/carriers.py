@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from benchmarks import peers
+from benchmarks.b2_clients import b2_environment, rclone_environment
 from benchmarks.bench import Bench, timed
 from benchmarks.rows import Measure, absent
 from tests.b2_fixtures import b2_key
@@ -66,7 +67,7 @@ def carriers(
         work: a folder for what they keep, and with the savethat.toml of `savethat download`.
     """
     python, bucket = bench.savethat / "python", f"b2://{server.bucket}"
-    key = {**b2_key(server), "B2_ENVIRONMENT": server.url}
+    env = b2_environment(server, work)
     found = {
         SAVETHAT: Carrier(
             SAVETHAT,
@@ -75,7 +76,7 @@ def carriers(
                 *(folder, server.bucket, prefix, server.url),
             ],
             lambda prefix, _: [bench.savethat / "savethat", "download", Path(prefix).name],
-            {**key, "PYTHONPATH": str(ROOT)},
+            {**b2_key(server), "PYTHONPATH": str(ROOT)},
             work,
         )
     }
@@ -85,14 +86,14 @@ def carriers(
         script, account = ROOT / "benchmarks" / "sync_folder.py", work / "sdk.sqlite"
         sdk: Command = (b2.with_name("python"), script, account)
         up, down = functools.partial(_up, sdk, bucket), functools.partial(_down, sdk, bucket)
-        found[SDK] = Carrier(SDK, up, down, key, work)
+        found[SDK] = Carrier(SDK, up, down, env, work)
         for name in (SYNC, INCREMENTAL):
             command: Command = [b2, *name.split()[1:], "--no-progress"]
             found[name] = Carrier(
                 name,
                 functools.partial(_up, command, bucket),
                 functools.partial(_down, command, bucket),
-                {**key, "B2_ACCOUNT_INFO": str(work / "account.sqlite")},
+                env,
                 work,
             )
     except RuntimeError as error:
@@ -103,12 +104,7 @@ def carriers(
             RCLONE,
             functools.partial(_up, copy, f":b2:{server.bucket}"),
             functools.partial(_down, copy, f":b2:{server.bucket}"),
-            {
-                "RCLONE_B2_ENDPOINT": server.url,
-                "RCLONE_B2_ACCOUNT": server.key_id,
-                "RCLONE_B2_KEY": server.key,
-                "RCLONE_CONFIG": str(work / "rclone.conf"),
-            },
+            rclone_environment(server, work),
             work,
         )
     except RuntimeError as error:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
+from savethat.catalog.striking import strike
 from savethat.errors import RefusedError, SavethatError
-from savethat.remotes.base import Remote
+from savethat.remotes.base import Deleted, Remote, whole
 from savethat.remotes.directory import DirectoryRemote
-from savethat.run.key import stem_of
-from savethat.run.layout import (
-    CODE,
-    code_name,
-    launch_folder,
-    launch_name,
-    launches_prefix,
-    marks_prefix,
-    parse_launch_name,
-)
-from savethat.worker.ledger import publish, read_launch
+from savethat.run.layout import CODE, code_name, marks_prefix
 
-PARALLEL = 8
+# Runs that go at a time.
+_BATCH = 1_000
 # Seconds; longer than a launch takes, and than it is remembered that a capsule is stored.
 CODE_AGE = 86_400.0
 
@@ -80,44 +71,90 @@ def plan(catalog: Catalog, rows: Sequence[Row], *, named: bool) -> Plan:
             f"{row.key} {why}: it is not removed" + (f" ({row.reason})" if row.reason else ""),
             f"savethat rm --cancel {row.key}, or wait until it has ended",
         )
-    files = total = 0
+    known, unknown = [], []
     for row in going:
         if row.files is None or row.bytes is None:
-            there = catalog.remote.left(f"{row.key}/")
-            files, total = files + there.versions, total + there.bytes
+            unknown.append(_files_of(row))
         else:
-            files, total = files + row.files, total + row.bytes
-    return Plan(going, skipped, files, total)
+            known.append(Deleted(row.files, row.bytes))
+    there = whole([*known, *catalog.remote.left_below(unknown).values()])
+    return Plan(going, skipped, there.versions, there.bytes)
 
 
 def remove(catalog: Catalog, rows: Sequence[Row]) -> Removed:
-    """Removes finished runs, everywhere: the remote, the home, and what their launch left here."""
+    """Removes finished runs, everywhere: the remote, the home, and what their launch left here.
+
+    Of each run its files go first, then its marks, then its entry in its launch's record. Runs go
+    by the thousand, so that one cut short leaves few of them half removed.
+    """
     done = Removed()
     remotes = [catalog.remote] if catalog.remote is catalog.home else [catalog.remote, catalog.home]
-    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-        futures = [(row, pool.submit(_remove_one, remotes, row)) for row in rows]
-        gone = []
-        for row, future in futures:
-            try:
-                versions, size = future.result()
-            except SavethatError as error:
-                done.left.append((row.key, error.message))
-            else:
-                gone.append(row)
-                done.versions += versions
-                done.bytes += size
-    for row, why in _strike(remotes, gone):
-        done.left.append((row.key, why))
-    kept = {key for key, _ in done.left}
-    for row in gone:
-        again = [remote.left(prefix) for remote in remotes for prefix in _prefixes(row.key)]
-        if any(left.versions for left in again):
-            done.left.append((row.key, "something was written while it was removed"))
-        elif row.key not in kept:
-            done.runs += 1
+    # By key: what lies side by side is listed together.
+    rows = sorted(rows, key=lambda row: row.key)
+    gone: list[Row] = []
+    for first in range(0, len(rows), _BATCH):
+        batch = rows[first : first + _BATCH]
+        batch = _delete(remotes, batch, _files_of, done, counted=True)
+        # Marks and log lines are ours; what the user counts is files.
+        batch = _delete(remotes, batch, _marks_of, done, counted=False)
+        left = strike(remotes, catalog.home, batch)
+        done.left += left.items()
+        gone += batch
+    _look_again(remotes, gone, done)
     for remote in remotes:
         _remove_unused_code(catalog, remote)
     return done
+
+
+def _delete(
+    remotes: Sequence[Remote],
+    rows: Sequence[Row],
+    prefix_of: Callable[[Row], str],
+    done: Removed,
+    *,
+    counted: bool,
+) -> list[Row]:
+    """Deletes what lies below a prefix of each run; the runs of which nothing is left there."""
+    for remote in remotes:
+        deleted = remote.delete_below([prefix_of(row) for row in rows])
+        gone = []
+        for row in rows:
+            each = deleted[prefix_of(row)]
+            if counted:
+                done.versions += each.versions
+                done.bytes += each.bytes
+            if each.failure:
+                done.left.append((row.key, each.failure.message))
+            else:
+                gone.append(row)
+        rows = gone
+    return list(rows)
+
+
+def _look_again(remotes: Sequence[Remote], rows: Sequence[Row], done: Removed) -> None:
+    """Looks whether anything is left of runs: counts those that are gone, notes the others."""
+    left: dict[str, str] = {}
+    for remote in remotes:
+        there = remote.left_below(
+            [prefix(row) for row in rows for prefix in (_files_of, _marks_of)]
+        )
+        for row in rows:
+            for each in (there[_files_of(row)], there[_marks_of(row)]):
+                if each.failure:
+                    left[row.key] = f"it is not known whether all went: {each.failure.message}"
+                elif each.versions:
+                    left[row.key] = "something was written while it was removed"
+    done.left += left.items()
+    kept = {key for key, _ in done.left}
+    done.runs += sum(row.key not in kept for row in rows)
+
+
+def _files_of(row: Row) -> str:
+    return f"{row.key}/"
+
+
+def _marks_of(row: Row) -> str:
+    return marks_prefix(row.key)
 
 
 def _remove_unused_code(catalog: Catalog, remote: Remote) -> None:
@@ -163,59 +200,3 @@ def remove_local(home: DirectoryRemote, rows: Sequence[Row], *, only_copy: bool)
         done.versions += left.versions
         done.bytes += left.bytes
     return done
-
-
-def _prefixes(key: str) -> tuple[str, ...]:
-    return f"{key}/", marks_prefix(key)
-
-
-def _remove_one(remotes: Sequence[Remote], row: Row) -> tuple[int, int]:
-    versions = size = 0
-    for prefix in _prefixes(row.key):
-        for remote in remotes:
-            deleted = remote.delete_prefix(prefix)
-            # Marks and log lines are ours; what the user counts is files.
-            if prefix == f"{row.key}/":
-                versions += deleted.versions
-                size += deleted.bytes
-    return versions, size
-
-
-def _strike(remotes: Sequence[Remote], rows: Sequence[Row]) -> list[tuple[Row, str]]:
-    """Takes runs out of their launch records; a record without runs goes."""
-    left: list[tuple[Row, str]] = []
-    for remote in remotes:
-        by_launch: dict[str, list[Row]] = {}
-        for row in rows:
-            for launch_id in _launches(remote, row):
-                by_launch.setdefault(launch_id, []).append(row)
-        for launch_id, members in by_launch.items():
-            try:
-                _strike_from(remote, launch_id, {row.key for row in members})
-            except (SavethatError, ValueError) as error:
-                left += [(row, f"its launch record: {error}") for row in members]
-    return left
-
-
-def _launches(remote: Remote, row: Row) -> Iterable[str]:
-    """The launches whose records may name a run: one for each of its attempts."""
-    stem = stem_of(row.key)
-    if row.attempt == 1:
-        return {row.launch, stem}
-    names = (parse_launch_name(entry.name) for entry in remote.list(launches_prefix(stem)))
-    return {row.launch, stem, *filter(None, names)}
-
-
-def _strike_from(remote: Remote, launch_id: str, keys: set[str]) -> None:
-    launch = read_launch(remote, launch_id)
-    if launch is None:
-        return
-    stay = tuple(run for run in launch.runs if run.key not in keys)
-    if stay:
-        if len(stay) < len(launch.runs):
-            publish(remote, dataclasses.replace(launch, runs=stay), anew=True)
-        return
-    remote.delete([launch_name(launch_id)])
-    # Orders and job output never leave the shared file system.
-    if isinstance(remote, DirectoryRemote):
-        remote.delete_prefix(f"{launch_folder(launch_id)}/")

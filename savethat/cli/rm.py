@@ -11,7 +11,7 @@ import click
 
 from savethat.cli.completing import complete_keys
 from savethat.cli.removing import remove_runs, say_removed, say_skipped
-from savethat.cli.selection import filter_options, list_matching, make_filter, skip_others
+from savethat.cli.selection import FEW, filter_options, list_matching, make_filter, skip_others
 from savethat.cli.session import Session, count, pass_session, talk
 from savethat.errors import NotFoundError, RefusedError, SchedulerError, UsageError
 
@@ -91,7 +91,11 @@ def _select(
     prefix = "" if keys or not selectors else selectors[0]
     chosen = make_filter(prefix, options)
     if keys:
-        rows = [_by_key(session, key) for key in dict.fromkeys(keys)]
+        found = _look_up(session, keys)
+        missing = [key for key in keys if key not in found]
+        if missing:
+            raise NotFoundError(f"there is no run {missing[0]}", "savethat ls")
+        rows = [*found.values()]
         _refuse_others(session, rows, chosen.users)
         return [row for row in rows if chosen.matches(row)], True
     if not chosen or not (prefix or _narrows(options)):
@@ -109,11 +113,16 @@ def _narrows(options: dict[str, Any]) -> bool:
     return any(value for value in options.values())
 
 
-def _by_key(session: Session, key: str) -> Row:
-    row = session.catalog.find(key, max_age=0.0)
-    if row is None:
-        raise NotFoundError(f"there is no run {key}", "savethat ls")
-    return row
+def _look_up(session: Session, keys: Sequence[str]) -> dict[str, Row]:
+    """The runs of whole keys, by key, in that order; without those that there are not."""
+    wanted = dict.fromkeys(keys)
+    if len(wanted) > FEW:
+        listing = session.catalog.list(max_age=0.0)
+        if listing.complete:
+            there = {row.key: row for row in listing.rows}
+            return {key: there[key] for key in wanted if key in there}
+    found = {key: session.catalog.find(key, max_age=0.0) for key in wanted}
+    return {key: row for key, row in found.items() if row is not None}
 
 
 def _refuse_others(session: Session, rows: Sequence[Row], users: Sequence[str]) -> None:
@@ -137,7 +146,8 @@ def _cancel(session: Session, rows: list[Row], *, really: bool) -> list[Row]:
     cancel(session.catalog, [row for row in rows if row.key in live], by=session.user)
     until = time.monotonic() + CANCEL_WAIT
     while time.monotonic() < until:
-        now = [session.catalog.find(row.key, max_age=0.0) or row for row in rows]
+        found = _look_up(session, [row.key for row in rows])
+        now = [found.get(row.key, row) for row in rows]
         if all(row.status.finished for row in now if row.key in live):
             return now
         time.sleep(1.0)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FEW = 5
+NO_RUNS = "No runs yet: savethat run NODE"
+# So many whole keys are looked up one by one; for more, one listing is cheaper.
+FEW = 5
 
 _OPTIONS = (
     click.option(
@@ -116,7 +118,7 @@ def list_matching(
 
 def say_nothing_found(chosen: Filter) -> None:
     """Says that there is no run, or none that is meant."""
-    talk("No run matches." if chosen else "No runs yet: savethat run NODE")
+    talk("No run matches." if chosen else NO_RUNS)
 
 
 def skip_others(session: Session, rows: Sequence[Row]) -> list[Row]:
@@ -163,8 +165,7 @@ def select_runs(
     chosen = make_filter("", filters) if filters else Filter()
     if not keys and not chosen:
         raise UsageError("which run?", "give a KEY, `last` or a filter; savethat ls shows them")
-    # A few whole keys are looked up each; for more one listing is cheaper.
-    if 0 < len(keys) <= _FEW and all(parse_key(key) is not None for key in keys):
+    if 0 < len(keys) <= FEW and all(parse_key(key) is not None for key in keys):
         find = session.catalog.find_live if live else session.catalog.find
         found = [(key, find(key)) for key in dict.fromkeys(keys)]
         rows = [row for _, row in found if row is not None]

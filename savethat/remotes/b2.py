@@ -13,21 +13,22 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from typing_extensions import override
 
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 from savethat.errors import MissingError, StorageError
-from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored
+from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored, whole
 from savethat.remotes.names import check_b2_name, check_prefix, part_name, too_large
 from savethat.remotes.patience import Patience
 from savethat.remotes.source import FileSource
 
 if TYPE_CHECKING:
     from savethat.remotes.b2_account import Account
+    from savethat.remotes.ranges import Range
 
 # The least B2 takes as a part of a large file, unless it says otherwise.
 _LEAST_PART = 5_000_000
@@ -179,10 +180,11 @@ class B2Remote(Remote):
     ) -> Stored:
         stored = self.put(name, source, info=info, progress=progress)
         full, account = self._full(name), self._account()
-        from savethat.remotes.b2_removal import delete_versions, versions_of
+        from savethat.remotes import ranges
+        from savethat.remotes.b2_removal import delete_versions, versions_in
 
-        there = versions_of(account, self._prefix, [full])
-        delete_versions(account, (v for v in there if v.id != stored.version))
+        there = versions_in(account, [ranges.of_name(full)])
+        delete_versions(account, (v for _, v in there if v.id != stored.version))
         return stored
 
     @override
@@ -238,10 +240,11 @@ class B2Remote(Remote):
     @override
     def delete(self, names: Iterable[str]) -> Deleted:
         wanted = [self._full(name) for name in names]
-        from savethat.remotes.b2_removal import delete_versions, versions_of
+        from savethat.remotes import ranges
+        from savethat.remotes.b2_removal import delete_in
 
-        account = self._account()
-        return delete_versions(account, versions_of(account, self._prefix, wanted))
+        deleted = delete_in(self._account(), {name: ranges.of_name(name) for name in wanted})
+        return whole(deleted.values())
 
     @override
     def delete_prefix(self, prefix: str) -> Deleted:
@@ -250,6 +253,12 @@ class B2Remote(Remote):
 
         account = self._account()
         return delete_versions(account, versions_below(account, self._prefix + prefix))
+
+    @override
+    def delete_below(self, prefixes: Collection[str]) -> dict[str, Deleted]:
+        from savethat.remotes.b2_removal import delete_in
+
+        return delete_in(self._account(), self._ranges(prefixes))
 
     @override
     def prune(self, prefix: str) -> Deleted:
@@ -268,12 +277,26 @@ class B2Remote(Remote):
         sizes = [v.size for v in versions_below(self._account(), self._prefix + prefix)]
         return Deleted(len(sizes), sum(sizes))
 
+    @override
+    def left_below(self, prefixes: Collection[str]) -> dict[str, Deleted]:
+        from savethat.remotes.b2_removal import left_in
+
+        return left_in(self._account(), self._ranges(prefixes))
+
+    def _ranges(self, prefixes: Collection[str]) -> dict[str, Range]:
+        """The names in the bucket that start with each of these."""
+        from savethat.remotes.ranges import of_prefix
+
+        for prefix in prefixes:
+            check_prefix(prefix)
+        return {prefix: of_prefix(self._prefix + prefix) for prefix in prefixes}
+
     def _settled(self, account: Account, stored: Stored, previous: Stored | None) -> Stored:
         """What `put` gives back of a version just written (its name in full)."""
         from savethat.remotes.b2_removal import settle
 
         name = stored.name[len(self._prefix) :]
-        if not settle(account, self._prefix, stored, previous.version if previous else None):
+        if not settle(account, stored, previous.version if previous else None):
             raise _gone(name)
         return dataclasses.replace(stored, name=name)
 

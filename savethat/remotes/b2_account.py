@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 from savethat.errors import DeniedError, StorageError
 from savethat.remotes import b2_rights
 from savethat.remotes.b2_authorization import Authorization, Kept
@@ -20,13 +20,14 @@ from savethat.remotes.b2_errors import translated
 from savethat.remotes.b2_failures import RefusalError
 from savethat.remotes.b2_urls import Urls
 from savethat.remotes.pace import Pace
+from savethat.remotes.ranges import FULL, Page, Place
 
 if TYPE_CHECKING:
     from savethat.remotes.b2_sdk import Calls
 
 # The most one call gives, and what one class C transaction pays for.
 PAGE = 10_000
-BILLED = 1_000
+BILLED = FULL
 
 # Info entries that other clients know, too.
 MTIME = "src_last_modified_millis"
@@ -154,23 +155,27 @@ class Account:
 
         With a delimiter, names that go on after it are one item, of the action `folder`.
         """
-        return self._pages("b2_list_file_names", prefix, start, page, delimiter=delimiter)
+        place: Place | None = Place(max(start, prefix))
+        while place is not None:
+            items, place = self._page(
+                "b2_list_file_names", prefix, place, page, delimiter=delimiter
+            )
+            yield items
 
-    def versions(
-        self, prefix: str, start: str = "", *, page: int = PAGE
-    ) -> Iterator[list[Version]]:
-        """Pages of every version, by name, the newest first."""
-        for items in self._pages("b2_list_file_versions", prefix, start, page):
-            yield [
-                Version(
-                    item["fileName"],
-                    item["fileId"],
-                    item.get("contentLength") or 0,
-                    item["action"],
-                    sha1_of(item),
-                )
-                for item in items
-            ]
+    def versions(self, prefix: str, start: Place, size: int = PAGE) -> Page[Version]:
+        """A page of every version, by name, the newest first."""
+        items, place = self._page("b2_list_file_versions", prefix, start, size)
+        versions = [
+            Version(
+                item["fileName"],
+                item["fileId"],
+                item.get("contentLength") or 0,
+                item["action"],
+                sha1_of(item),
+            )
+            for item in items
+        ]
+        return Page(versions, place)
 
     def delete(self, version: Version) -> bool:
         """Deletes one version; False where it was not there any more, and we did not delete it."""
@@ -229,25 +234,23 @@ class Account:
         assert self._authorization is not None
         return self._authorization
 
-    def _pages(
-        self, call: str, prefix: str, start: str, page: int, **question: Any
-    ) -> Iterator[list[dict[str, Any]]]:
-        """The items of a listing, one list an answer."""
-        name: str | None = max(start, prefix)
-        file_id: str | None = None  # only versions have one to go on from
-        while name is not None:
-            with translated(self.store, prefix):
-                answer = self.call(
-                    call,
-                    bucketId=self.bucket_id,
-                    startFileName=name or None,
-                    startFileId=file_id,
-                    maxFileCount=page,
-                    prefix=prefix,
-                    **question,
-                )
-            yield answer["files"]
-            name, file_id = answer["nextFileName"], answer.get("nextFileId")
+    def _page(
+        self, call: str, prefix: str, start: Place, size: int, **question: Any
+    ) -> tuple[list[dict[str, Any]], Place | None]:
+        """The items of a listing that one call brings, and where it goes on."""
+        with translated(self.store, prefix):
+            answer = self.call(
+                call,
+                bucketId=self.bucket_id,
+                startFileName=start.name or None,
+                startFileId=start.id,
+                maxFileCount=size,
+                prefix=prefix,
+                **question,
+            )
+        name = answer["nextFileName"]
+        # Only versions have an id to go on from.
+        return answer["files"], None if name is None else Place(name, answer.get("nextFileId"))
 
     def _authorize(self) -> dict[str, Any]:
         """Asks for an authorization, keeps it, and gives back what the key may do."""

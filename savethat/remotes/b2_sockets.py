@@ -21,7 +21,7 @@ from urllib3.util import Timeout, make_headers, parse_url
 from savethat.remotes.b2_wire import Answer, exchange
 
 # At a time and host: more threads than that would connect anew for each call.
-_CONNECTIONS = 40
+_CONNECTIONS = 72
 # Upload URLs are on many hosts.
 _HOSTS = 100
 # What is read of a file and sent at a time.

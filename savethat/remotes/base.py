@@ -8,8 +8,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from savethat.errors import StorageError
 
 # Called with a number of bytes just transferred.
 Progress = Callable[[int], None]
@@ -47,10 +49,14 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True)
 class Deleted:
-    """What a removal did: versions deleted (hide markers and unfinished uploads too) and bytes."""
+    """What a removal did: versions deleted (hide markers and unfinished uploads too) and bytes.
+
+    `failure` is why there may be more, where one thing of several could not be removed.
+    """
 
     versions: int = 0
     bytes: int = 0
+    failure: StorageError | None = None
 
 
 class Remote(abc.ABC):
@@ -210,6 +216,14 @@ class Remote(abc.ABC):
         """Deletes every version, hide marker and unfinished upload below `prefix` (any string)."""
 
     @abc.abstractmethod
+    def delete_below(self, prefixes: Collection[str]) -> dict[str, Deleted]:
+        """As `delete_prefix` for many at once, none of which starts with another or is empty.
+
+        Returns:
+            What became of each; what failed is told there, and raised by none.
+        """
+
+    @abc.abstractmethod
     def prune(self, prefix: str) -> Deleted:
         """Deletes what no listing shows below `prefix`, where the remote keeps such things.
 
@@ -221,3 +235,21 @@ class Remote(abc.ABC):
     @abc.abstractmethod
     def left(self, prefix: str) -> Deleted:
         """What is still there below `prefix`, counted as `delete_prefix` would count it."""
+
+    @abc.abstractmethod
+    def left_below(self, prefixes: Collection[str]) -> dict[str, Deleted]:
+        """As `left` for many at once; as of `delete_below`, what failed is told there."""
+
+
+def whole(deleted: Iterable[Deleted]) -> Deleted:
+    """What became of several things together.
+
+    Raises:
+        StorageError: one of them failed.
+    """
+    versions = size = 0
+    for each in deleted:
+        if each.failure is not None:
+            raise each.failure
+        versions, size = versions + each.versions, size + each.bytes
+    return Deleted(versions, size)

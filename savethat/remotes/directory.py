@@ -8,19 +8,26 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from typing_extensions import override
 
 from savethat.errors import DeniedError, MissingError, StorageError
-from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored
+from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored, whole
 from savethat.remotes.directory_errors import translated
+from savethat.remotes.directory_removal import (
+    delete_below,
+    left_below,
+    remove_empty,
+    total,
+    unlink,
+)
 from savethat.remotes.names import check_name, check_prefix, is_part, part_name, too_large
 from savethat.remotes.patience import Patience
 from savethat.remotes.source import BLOCK, FileSource
-from savethat.remotes.walk import folders_below, is_inside, scan, walk
+from savethat.remotes.walk import is_inside, scan, walk
 
 
 class DirectoryRemote(Remote):
@@ -239,32 +246,18 @@ class DirectoryRemote(Remote):
             self._patience.check()
             with translated(name):
                 sizes.append(self._unlink(self._path(name)))
-        return _total(sizes)
+        return total(sizes)
 
     @override
     def delete_prefix(self, prefix: str) -> Deleted:
         """Deletes every file below `prefix` (any string), of what kind ever, and empty folders."""
-        check_prefix(prefix)
-        sizes = []
-        failure: StorageError | None = None
-        folder = self.root / prefix.rpartition("/")[0]
-        with translated(prefix):
-            found = list(walk(self.root, prefix))
-            empty = list(folders_below(self.root, prefix))
-        for name, item in found:
-            try:
-                self._patience.check()
-                with translated(name):
-                    sizes.append(self._unlink(Path(item.path), prune=False))
-            except StorageError as error:
-                failure = failure or error
-        for path in sorted(empty, key=lambda path: len(path.parts), reverse=True):
-            with contextlib.suppress(OSError):  # not empty: something came, or could not go
-                path.rmdir()
-        self._prune(folder)
-        if failure:
-            raise failure
-        return _total(sizes)
+        return whole(self.delete_below([prefix]).values())
+
+    @override
+    def delete_below(self, prefixes: Collection[str]) -> dict[str, Deleted]:
+        for prefix in prefixes:
+            check_prefix(prefix)
+        return delete_below(self.root, prefixes, self._patience)
 
     @override
     def prune(self, prefix: str) -> Deleted:
@@ -274,11 +267,13 @@ class DirectoryRemote(Remote):
 
     @override
     def left(self, prefix: str) -> Deleted:
-        check_prefix(prefix)
-        self._patience.check()
-        with translated(prefix):
-            found = [item.stat(follow_symlinks=False) for _, item in walk(self.root, prefix)]
-        return _total(status.st_size for status in found)
+        return whole(self.left_below([prefix]).values())
+
+    @override
+    def left_below(self, prefixes: Collection[str]) -> dict[str, Deleted]:
+        for prefix in prefixes:
+            check_prefix(prefix)
+        return left_below(self.root, prefixes, self._patience)
 
     def _copy(self, source: FileSource, target: BinaryIO, progress: Progress | None) -> str:
         """Copies the source and gives back its SHA-1."""
@@ -326,30 +321,12 @@ class DirectoryRemote(Remote):
             return None
         return f"{status.st_ino}:{status.st_mtime_ns}"
 
-    def _unlink(self, path: Path, *, prune: bool = True) -> int | None:
+    def _unlink(self, path: Path) -> int | None:
         """Removes one file, and the folders it leaves empty; its size, or None if it was gone."""
-        try:
-            size = path.stat(follow_symlinks=False).st_size
-            path.unlink()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (IsADirectoryError, PermissionError):  # macOS calls a folder the latter
-            if path.is_dir():
-                return None
-            raise
-        if prune:
-            self._prune(path.parent)
+        size = unlink(path)
+        if size is not None:
+            remove_empty(self.root, path.parent)
         return size
-
-    def _prune(self, folder: Path) -> None:
-        while folder != self.root and self.root in folder.parents:
-            try:
-                folder.rmdir()
-            except FileNotFoundError:
-                pass
-            except OSError:
-                return  # not empty, or not ours to remove
-            folder = folder.parent
 
 
 def _create(path: Path, *, make: bool) -> BinaryIO:
@@ -359,11 +336,6 @@ def _create(path: Path, *, make: bool) -> BinaryIO:
         with contextlib.suppress(FileNotFoundError):
             return path.open("xb")
     return path.open("xb")
-
-
-def _total(sizes: Iterable[int | None]) -> Deleted:
-    there = [size for size in sizes if size is not None]
-    return Deleted(len(there), sum(there))
 
 
 def _gone(name: str) -> MissingError:

@@ -38,17 +38,6 @@ def walk(
             yield name, item
 
 
-def folders_below(root: Path, prefix: str) -> Iterator[Path]:
-    """The folders whose name below `root` starts with `prefix`, and all folders in them."""
-    top, _, beginning = prefix.rpartition("/")
-    if not is_inside(root, root / top):
-        return
-    for item in scan(root / top):
-        if item.is_dir(follow_symlinks=False) and item.name.startswith(beginning):
-            for place, _folders, _files in os.walk(item.path):
-                yield Path(place)
-
-
 def storable(folder: Path) -> tuple[list[tuple[str, Path]], list[tuple[str, str]]]:
     """The files below `folder` that can be stored, and what is left out.
 

@@ -188,6 +188,25 @@ class RemoteContract:
         assert remote.delete_prefix("run_1/") == Deleted()
         assert remote.delete_prefix("") == Deleted(2, 6)
 
+    def test_many_prefixes_are_one_removal(self, remote: Remote) -> None:
+        runs = [f"Run_{number:02d}" for number in range(40)]
+        for run in runs:
+            for name in (f"{run}/a", f"{run}/b/c", f"index/{run}.1", f"index/{run}0.1"):
+                remote.put(name, b"xyz")
+        going = [run for run in runs if run not in ("Run_03", "Run_20")]
+        prefixes = [prefix for run in going for prefix in (f"{run}/", f"index/{run}.")]
+        prefixes += ["Missing/", "Run_0x", "index/Missing."]
+        there = remote.left_below(prefixes)
+        assert list(map(there.get, prefixes)) == [
+            *([Deleted(2, 6), Deleted(1, 3)] * len(going)),
+            *([Deleted()] * 3),
+        ]
+        assert remote.delete_below(prefixes) == there
+        assert set(remote.left_below(prefixes).values()) == {Deleted()}
+        assert remote.left("index/") == Deleted(42, 126)
+        assert sorted(remote.folders()) == ["Run_03", "Run_20", "index"]
+        assert (remote.delete_below([]), remote.left_below([])) == ({}, {})
+
     def test_a_file_that_is_not_there_cannot_be_stored(
         self, remote: Remote, tmp_path: Path
     ) -> None:
