@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from savethat.launchers.processes import INSIDE_A_RUN
 from tests.program import Project, await_true
 
 
@@ -232,13 +234,20 @@ def test_a_worker_that_is_killed_leaves_a_lost_run(sender: Sender) -> None:
 
 
 def kill_worker(key: str) -> None:
-    (worker,) = [
+    """Kills the worker of a run: the parent of its node's process."""
+    (child,) = [
         process
         for process in psutil.process_iter()
-        if "savethat.worker." in " ".join(cmdline(process))
-        and any(key in word for word in cmdline(process))
+        if "savethat.worker.child" in cmdline(process) and key in run_of(process)
     ]
-    worker.send_signal(signal.SIGKILL)
+    os.kill(child.ppid(), signal.SIGKILL)
+
+
+def run_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(INSIDE_A_RUN, ""))
+    except psutil.Error:
+        return ""
 
 
 def cmdline(process: psutil.Process) -> list[str]:
