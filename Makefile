@@ -9,6 +9,9 @@ PYTEST ?=
 # More for a benchmark: make bench-submit BENCH='--sizes 10,100 --repeat 3'
 BENCH ?=
 
+# Where it is set, each of the tests' thousands of processes would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv lint format test test-fast test-all-pythons demo slurm-up slurm-down bench bench-submit bench-capture clean
@@ -56,8 +59,9 @@ slurm-up: ## a real SLURM on this machine, until slurm-down
 slurm-down: ## ends it
 	@tests/slurm/down.sh
 
-bench: venv ## start-up and listing beside what people use instead: writes docs/explanation/performance.md
-	$(BIN)/python -m benchmarks.performance --write $(BENCH)
+bench: venv ## every figure beside what people use instead: writes docs/explanation/performance.md
+	SAVETHAT_SLURM_MAX_ARRAY_SIZE=10001 tests/slurm/with.sh \
+	  $(BIN)/python -m benchmarks.performance --write $(BENCH)
 
 bench-submit: venv ## submitting many runs, beside submitit and hydra: benchmarks/README.md
 	SAVETHAT_SLURM_MAX_ARRAY_SIZE=10001 SAVETHAT_FORBID_SKIPS=1 tests/slurm/with.sh \

@@ -9,6 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +52,7 @@ def timed(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Timed:
-    """Runs a program to its end.
+    """Runs a program to its end, without what this process's Python was told by the environment.
 
     Args:
         command: the program and its arguments.
@@ -59,12 +62,14 @@ def timed(
     Raises:
         RuntimeError: it failed; its own words.
     """
+    # Without bytecode, or without buffers, a Python program is not what its users have.
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**ours, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -78,14 +83,14 @@ def timed(
     return Timed(seconds, cpu, done.stdout)
 
 
-def in_turns(tools: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, tuple[float, ...]]:
+def in_turns(tools: Mapping[str, Callable[[], Found]], repeat: int) -> dict[str, tuple[Found, ...]]:
     """Measures tools in turns, so that what disturbs the machine disturbs all alike.
 
     Args:
         tools: by name; each call is one measure.
         repeat: measures of each, after one that does not count.
     """
-    found: dict[str, list[float]] = {name: [] for name in tools}
+    found: dict[str, list[Found]] = {name: [] for name in tools}
     for turn in range(repeat + 1):
         for name, measure in tools.items():
             value = measure()

@@ -1,7 +1,7 @@
 """The tools that savethat is compared with; savethat itself needs none of them.
 
 Each that comes from PyPI has an environment of its own in the peers' folder, made when it is first
-asked for; rclone is the machine's.
+asked for; rclone and GNU parallel are the machine's.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class _Peer:
     python: str = ""
 
 
+# What a peer is, or is made of, in savethat's own environment.
+_OWN = ("savethat", "b2sdk", "click", "submitit")
 _PEERS = {
     "b2": _Peer(("b2",)),
     "dvc": _Peer(("dvc",)),
@@ -65,11 +67,16 @@ def rclone() -> Path:
     Raises:
         RuntimeError: it could not be.
     """
-    subprocess.run([ROOT / "tests" / "install" / "rclone.sh"], check=False)
-    found = shutil.which("rclone")
-    if found is None:
-        raise RuntimeError("there is no rclone on PATH")
-    return Path(found)
+    return _debian("rclone")
+
+
+def parallel() -> Path:
+    """GNU parallel, which is installed where apt-get can.
+
+    Raises:
+        RuntimeError: it could not be.
+    """
+    return _debian("parallel")
 
 
 def draw(folder: Path, kept: Path, plots: Path) -> None:
@@ -117,7 +124,7 @@ def versions(python: Path, packages: tuple[str, ...] = PACKAGES) -> dict[str, st
 
 def all_versions(folder: Path) -> dict[str, str]:
     """The versions of savethat and of all tools that are there, by name."""
-    found = {name: importlib.metadata.version(name) for name in ("savethat", "b2sdk", "click")}
+    found = {name: importlib.metadata.version(name) for name in _OWN}
     for name, peer in _PEERS.items():
         package = peer.packages[0]
         known = versions(folder / name / "bin" / "python", (package,))
@@ -125,7 +132,7 @@ def all_versions(folder: Path) -> dict[str, str]:
             found[package] = known[package]
             if peer.python:
                 found[package] += f" (on Python {known['python']})"
-    for command in ("rclone --version", "git --version"):
+    for command in ("rclone --version", "parallel --version", "git --version"):
         words = command.split()
         if shutil.which(words[0]):
             done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -133,6 +140,15 @@ def all_versions(folder: Path) -> dict[str, str]:
             if name:
                 found[name] = version
     return found
+
+
+def _debian(package: str) -> Path:
+    """The command of a package that is called like it."""
+    subprocess.run([ROOT / "tests" / "install" / "debian.sh", package], check=False)
+    found = shutil.which(package)
+    if found is None:
+        raise RuntimeError(f"there is no {package} on PATH")
+    return Path(found)
 
 
 def _tool(folder: Path, name: str, command: str) -> Path:

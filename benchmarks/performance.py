@@ -26,14 +26,25 @@ from benchmarks.bench import Bench
 from benchmarks.rows import Outcome, Section
 
 # Modules of this package, each with `measure(bench: Bench) -> Section`, in the page's order.
-SECTIONS = ("startup", "listing", "removing", "dollars")
+SECTIONS = (
+    "startup",
+    "running",
+    "listing",
+    "carrying",
+    "removing",
+    "dollars",
+    "watching",
+    "sweeping",
+)
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "build" / "bench"
 PEERS = ROOT / "build" / "peers"
 
-# A developer's own settings.
-_FOREIGN = ("B2_", "SAVETHAT_", "XDG_")
+# A developer's own settings; users' Python keeps what it has compiled, and where the tests' SLURM
+# lies holds here too.
+_FOREIGN = ("B2_", "PYTHON", "SAVETHAT_", "XDG_")
+_LAB = "SAVETHAT_SLURM_LAB"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,7 +133,7 @@ def _new_user(home: str) -> Iterator[None]:
     """In the environment of somebody without settings, credentials and caches."""
     before = dict(os.environ)
     for name in before:
-        if name.startswith(_FOREIGN):
+        if name.startswith(_FOREIGN) and name != _LAB:
             del os.environ[name]
     for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
         os.environ[f"XDG_{kind}_HOME"] = f"{home}/{kind.lower()}"

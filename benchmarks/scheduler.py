@@ -12,6 +12,9 @@ from pathlib import Path
 LAB = Path(os.environ.get("SAVETHAT_SLURM_LAB") or "/tmp/savethat-slurm-lab")  # noqa: S108 # the lab's own default
 CONF = LAB / "slurm.conf"
 
+# The calls that a squeue, and a sacct, ask about jobs with.
+SQUEUE, SACCT = "REQUEST_JOB_INFO", "DBD_GET_JOBS_COND"
+
 _PATIENCE = 60.0
 _LARGEST_ARRAY = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
 _RPC = re.compile(r"^\t(\w+)\s+\(\s*\d+\) count:(\d+)", re.MULTILINE)
@@ -44,15 +47,19 @@ def require_arrays_of(jobs: int) -> None:
     if largest < jobs:
         raise NoSchedulerError(
             f"the SLURM that is up takes arrays of at most {largest:,} jobs, not {jobs:,}: "
-            "end it (make slurm-down), then make bench-submit brings up one that does"
+            "end it (make slurm-down), and make brings up one that does"
         )
 
 
 def client_calls() -> Counter[str]:
     """The calls that SLURM's controller has had of users' programs so far, by type."""
-    by_type = _call("sdiag").partition("by message type")[2].partition("by user")[0]
-    calls = _RPC.findall(by_type)
-    return Counter({name: int(n) for name, n in calls if not _NOT_A_CLIENT.match(name)})
+    calls = _by_type(_call("sdiag"))
+    return Counter({name: n for name, n in calls.items() if not _NOT_A_CLIENT.match(name)})
+
+
+def accounting_calls() -> Counter[str]:
+    """The calls that SLURM's accounting daemon has had so far, by type: of users and daemons."""
+    return _by_type(_call("sacctmgr", "show", "stats"))
 
 
 def jobs_marked(mark: str) -> Counter[str]:
@@ -70,6 +77,11 @@ def cancel(mark: str) -> None:
         if time.monotonic() > end:
             raise RuntimeError(f"the jobs {mark} are still there {_PATIENCE:.0f} s after scancel")
         time.sleep(0.1)
+
+
+def _by_type(printed: str) -> Counter[str]:
+    by_type = printed.partition("by message type")[2].partition("by user")[0]
+    return Counter({name: int(n) for name, n in _RPC.findall(by_type)})
 
 
 def _call(*command: str) -> str:

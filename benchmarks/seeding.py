@@ -1,10 +1,12 @@
-"""Fills a bucket of the test server with finished runs, as quickly as it takes them."""
+"""Fills a bucket of the test server, or a folder, with finished runs, as quickly as that goes."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from savethat.run.key import new_key
 from savethat.run.layout import mark_name
@@ -48,6 +50,17 @@ def seed_runs(
     names = sorted(f"{within}{mark.key}/{n:04d}.bin" for mark in marks for n in range(files))
     server.seed_files([(name, {}) for name in names], _FILE_SIZE)
     return [mark.key for mark in marks]
+
+
+def seed_folder(folder: Path, runs: int, node: str = "FitOLS", user: str = "ada") -> list[str]:
+    """As `seed_runs`, in a project's local folder, without files."""
+    keys = []
+    for mark in _marks(runs, [node], 0, user):
+        path = folder / mark_name(mark.key, 1, "completed")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(mark.to_json()))
+        keys.append(mark.key)
+    return keys
 
 
 def _marks(runs: int, nodes: Sequence[str], files: int, user: str) -> Iterator[Mark]:

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.bench import Bench, in_turns, timed
+from benchmarks.bench import Bench, Timed, in_turns, timed
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
+from benchmarks.seeding import seed_folder
 
 CLICK = "python + click"
 _LIMIT = 1.5
+_RUNS = 1_000
+# The runs of the first hour.
+_TYPED = "FitOLS_2026-01-01T00"
 # The least that a program with click does.
 _PROGRAM = """
 import click
@@ -30,8 +34,10 @@ _METHOD = (
     "Whole processes, from start to exit, in a folder with a savethat.toml and no run. *python + "
     "click* is a program of one group and one command that does nothing, run by the same "
     "interpreter, and asked for the same: its help, its command, or a completion as bash asks for "
-    "it. The peers are asked for their help, and for their list of runs where they have one: "
-    "`guild runs` with an empty home, `dvc exp list` in an empty repository."
+    f"it. The key is completed in another folder, with {_RUNS:,} runs that were listed before: 60 "
+    "of them begin with what is typed, and are offered; click has none to offer. The peers are "
+    "asked for their help, and for their list of runs where they have one: `guild runs` with an "
+    "empty home, `dvc exp list` in an empty repository."
 )
 
 
@@ -45,12 +51,22 @@ def measure(bench: Bench) -> Section:
     savethat: list[str | Path] = [bench.savethat / "savethat"]
     click: list[str | Path] = [bench.savethat / "python", program]
     found, missing = _peers(bench)
+    runs = bench.folder("runs")
+    (runs / "savethat.toml").write_text('package = "nothing"\n')
+    keys = seed_folder(runs / "data_storage", _RUNS)
+    timed([*savethat, "ls"], cwd=runs)
 
     def run(command: list[str | Path], **env: str) -> Callable[[], float]:
         return lambda: timed(command, cwd=project, env=env).seconds
 
-    def completion(variable: str, words: str) -> dict[str, str]:
-        return {variable: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    def complete(program: list[str | Path], name: str) -> Timed:
+        variable, words = f"_{name.upper()}_COMPLETE", f"{name} show {_TYPED}"
+        asked = {variable: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "2"}
+        return timed(program, cwd=runs, env=asked)
+
+    offered = complete(savethat, "savethat").stdout.split()
+    if offered != [f"plain,{key}" for key in reversed(keys) if key.startswith(_TYPED)]:
+        raise RuntimeError(f"not the keys that begin with {_TYPED} are offered: {offered}")
 
     def case(
         title: str, tools: Mapping[str, Callable[[], float]], left: tuple[Measure, ...] = ()
@@ -89,8 +105,8 @@ def measure(bench: Bench) -> Section:
             case(
                 "completion of a run key",
                 {
-                    "savethat": run(savethat, **completion("_SAVETHAT_COMPLETE", "savethat show ")),
-                    CLICK: run(click, **completion("_PROGRAM_COMPLETE", "program show ")),
+                    "savethat": lambda: complete(savethat, "savethat").seconds,
+                    CLICK: lambda: complete(click, "program").seconds,
                 },
             ),
         ),

@@ -7,19 +7,17 @@ held. A comment on the jobs tells which measure they belong to.
 from __future__ import annotations
 
 import abc
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.project import PACKAGE, make_project
 from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 
 CALL = "seconds of the call:"
 
-_PACKAGE = "bench"
 _NODE = '''"""The node of the benchmark."""
 
 import dataclasses
@@ -46,7 +44,7 @@ import savethat
 import savethat.launch
 import savethat.launchers.slurm.batch
 import savethat.remotes.b2
-from {_PACKAGE}.double import Double
+from {PACKAGE}.double import Double
 
 runs, mark = int(sys.argv[1]), sys.argv[2]
 start = time.perf_counter()
@@ -151,7 +149,8 @@ class Savethat(Tool):
     def prepare(self, folder: Path) -> None:
         """A project with one commit, and with settings that git ignores."""
         if not self._template.exists():
-            self._make_template()
+            modules = {f"{PACKAGE}/double.py": _NODE, "call.py": _SAVETHAT_CALL}
+            make_project(self.python, self._template, modules)
         shutil.copytree(self._template, folder)
         settings = '[slurm]\npartition = "cpu"\ntime = "10m"\n'
         if self._server is not None:
@@ -170,27 +169,6 @@ class Savethat(Tool):
     def environment(self) -> Mapping[str, str]:
         """The credentials."""
         return {} if self._server is None else b2_key(self._server)
-
-    def _make_template(self) -> None:
-        made = self._template.parent / _PACKAGE
-        self._run([str(self.python), "-m", "savethat", "init", _PACKAGE], made.parent)
-        made.rename(self._template)
-        (self._template / _PACKAGE / "double.py").write_text(_NODE)
-        (self._template / "call.py").write_text(_SAVETHAT_CALL)
-        self._run(["git", "init", "--quiet"], self._template)
-        self._run(["git", "add", "--all"], self._template)
-        self._run(["git", "commit", "--quiet", "--message", "A project"], self._template)
-
-    @staticmethod
-    def _run(command: list[str], folder: Path) -> None:
-        author = {
-            f"GIT_{role}_{what}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", "A Benchmark"), ("EMAIL", "benchmark@example.com"))
-        }
-        subprocess.run(
-            command, cwd=folder, env={**os.environ, **author}, check=True, capture_output=True
-        )
 
 
 class Submitit(Tool):

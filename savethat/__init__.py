@@ -5,8 +5,9 @@ Public names are imported on first use: `import savethat` costs next to nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from savethat.face import on_first_use
 
 if TYPE_CHECKING:
     from savethat.args import Args as Args
@@ -44,13 +45,7 @@ __all__ = [
     *sorted(_HOMES),
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

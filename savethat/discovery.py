@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import importlib.util
 import re
@@ -126,6 +125,8 @@ def importable(cls: NodeClass) -> bool:
 
 
 def _unknown(name: str, found: Found) -> NotFoundError:
+    import difflib  # only a mistake needs it
+
     short = {dotted.rpartition(".")[2]: dotted for dotted in found.nodes}
     lower = {known.lower(): known for known in short}
     wanted = name.rpartition(".")[2].lower()

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from savethat import logs
 from savethat.errors import StorageError
-from savethat.logs import logger
 from savethat.remotes.names import is_part, part_name
 from savethat.remotes.source import FileSource
 from savethat.remotes.walk import walk
@@ -147,9 +147,9 @@ class Inputs:
             aside.write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
             aside.replace(path)
         except ValueError:
-            logger.warning("{} is the node's own: what it read is not recorded", INPUTS_FILE)
+            logs.logger.warning("{} is the node's own: what it read is not recorded", INPUTS_FILE)
         except OSError as error:
-            logger.warning("what the node read is not recorded: {}", error)
+            logs.logger.warning("what the node read is not recorded: {}", error)
 
     def _is_own(self, key: str) -> bool:
         return key.startswith(f"{self._run}/") or key in self._written
@@ -167,7 +167,7 @@ class Inputs:
             with FileSource(path) as source:
                 found = Input(key, source.size, source.sha1())
         except (OSError, StorageError) as error:
-            logger.warning("{} is not recorded as read: {}", key, error)
+            logs.logger.warning("{} is not recorded as read: {}", key, error)
             return
         with self._lock:
             self._known[key] = looks

@@ -1,30 +1,37 @@
 """What a log line is: as text for people, as JSON for programs, and from loguru's records.
 
-The home of loguru. `logger` is loguru's own; savethat never removes the sinks of a program it is
-imported into.
+The home of loguru. `logger` is loguru's own, imported when it is first asked for: that takes longer
+than all else a worker imports. savethat never removes the sinks of a program it is imported into.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from savethat.face import on_first_use
+
 # Where a node adds a sink of its own, loguru would print the values of variables into tracebacks,
 # the bucket's key among them. It reads this when it is imported; a user may still ask for them.
 os.environ.setdefault("LOGURU_DIAGNOSE", "NO")
 
-from loguru import logger
-
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
     from loguru import Message
+    from loguru import logger as logger
 
 __all__ = ["Line", "add_sink", "logger", "only_sink", "remove_sink", "traceback_text"]
+
+__getattr__ = on_first_use(__name__, {"logger": "loguru"})
 
 _COLOURS = {
     "TRACE": "\x1b[36m",
@@ -101,6 +108,8 @@ def add_sink(write: Callable[[Line], None]) -> int:
             )
         )
 
+    from loguru import logger
+
     # No values of variables, whatever the default is: this log is uploaded. The format keeps loguru
     # from adding the traceback that is added above.
     return logger.add(
@@ -108,20 +117,58 @@ def add_sink(write: Callable[[Line], None]) -> int:
     )
 
 
-def only_sink(write: Callable[[Line], None]) -> int:
-    """Like `add_sink`, for a process that is ours alone: the default sink to stderr goes."""
-    logger.remove()
-    return add_sink(write)
+def only_sink(write: Callable[[Line], None]) -> None:
+    """Like `add_sink`, for a process that is ours alone: the default sink to stderr goes.
+
+    In a process that has not imported loguru it is done when somebody does.
+    """
+
+    def replace() -> None:
+        from loguru import logger
+
+        logger.remove()
+        add_sink(write)
+
+    if "loguru" in sys.modules:
+        replace()
+    else:
+        sys.meta_path.insert(0, _WhenImported("loguru", replace))
 
 
 def remove_sink(sink: int) -> None:
     """Takes back `add_sink`."""
+    from loguru import logger
+
     logger.remove(sink)
 
 
 def traceback_text(error: BaseException, tb: TracebackType | None) -> str:
     """A traceback as Python prints it, without local variables and without the final newline."""
     return "".join(traceback.format_exception(type(error), error, tb)).rstrip("\n")
+
+
+class _WhenImported:
+    """A finder that finds nothing, but calls `then` once a module has been imported."""
+
+    def __init__(self, module: str, then: Callable[[], None]) -> None:
+        self._module = module
+        self._then = then
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
+        """The module's own spec, of which only the end of its loading is another."""
+        if name != self._module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_then(module: Any) -> None:
+                load(module)
+                self._then()
+
+            spec.loader.exec_module = load_then  # type: ignore[method-assign]
+        return spec
 
 
 def _plain(_record: Any) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import sys
 import time
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from savethat.errors import ArgumentError, UsageError
-from savethat.logs import logger
 
 if typing.TYPE_CHECKING:
     from loguru import Logger
@@ -30,7 +31,7 @@ class Surroundings:
     Args:
         key: the run's key.
         output_dir: the run's folder.
-        storage: the project's.
+        open_storage: opens the project's storage.
         attempt: from 1.
         deadline: when the scheduler ends the attempt, seconds since the epoch; None if never.
         should_stop: whether the scheduler has said that it is about to end the attempt.
@@ -38,10 +39,15 @@ class Surroundings:
 
     key: str
     output_dir: Path
-    storage: Storage
+    open_storage: Callable[[], Storage]
     attempt: int = 1
     deadline: float | None = None
     should_stop: bool = False
+
+    @functools.cached_property
+    def storage(self) -> Storage:
+        """The project's storage, opened at its first use."""
+        return self.open_storage()
 
 
 class Node(Generic[ArgsT, ResultT]):
@@ -125,6 +131,8 @@ class Node(Generic[ArgsT, ResultT]):
     @property
     def logger(self) -> Logger:
         """Loguru's logger."""
+        from savethat.logs import logger
+
         return logger
 
     @property

@@ -6,7 +6,6 @@ goes through here, so that size, depth and numbers are bounded in one place.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -25,8 +24,8 @@ REDACTED = "[redacted]"
 
 # Control characters, line ends that only some know, what shows words in another order than they
 # are written in (Unicode TR 36), and what UTF-8 cannot say.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNSAFE_IN_TEXT = re.compile(rf"(?![\n\t]){_UNSAFE.pattern}")
+_UNSAFE = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_UNSAFE_IN_TEXT = rf"(?![\n\t]){_UNSAFE}"
 
 
 def read_json(content: bytes | str, *, limit: int = JSON_LIMIT) -> Any:
@@ -42,6 +41,8 @@ def read_json(content: bytes | str, *, limit: int = JSON_LIMIT) -> Any:
     """
     if len(content) > limit:
         raise ValueError(f"it has {len(content)} bytes, more than {limit}")
+    import json  # it and the patterns here take 3 ms, which a command without records has not
+
     try:
         value = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
@@ -79,12 +80,17 @@ def printable(text: str, *, lines: bool = False) -> str:
         text: from anywhere.
         lines: whether line ends and tabs stay, because it is not one line of many.
     """
-    return (_UNSAFE_IN_TEXT if lines else _UNSAFE).sub(_escaped, text)
+    # Python calls none of these printable, and nearly all that is shown is.
+    if text.isprintable():
+        return text
+    return re.sub(_UNSAFE_IN_TEXT if lines else _UNSAFE, _escaped, text)
 
 
 def printable_json(text: str) -> str:
     """The same of a JSON text, whose value stays what it was."""
-    return _UNSAFE_IN_TEXT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    if text.isprintable():
+        return text
+    return re.sub(_UNSAFE_IN_TEXT, lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def shortened(value: object) -> str:

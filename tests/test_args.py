@@ -25,11 +25,11 @@ from savethat.args import (
     format_help,
     from_json,
     parse,
-    schema,
     to_argv,
     to_json,
     wants_help,
 )
+from savethat.args.schema import schema
 from savethat.errors import ArgumentError
 
 # No timed assertions, and no folder of examples left behind.

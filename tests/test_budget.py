@@ -8,6 +8,7 @@ Other counts stand beside what they count: `test_listing` (names listed, calls f
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,10 @@ from tests.program import Project
 
 # Modules that Python has imported at the end of a command, in all: a tenth of slack for other
 # versions of Python and of the libraries.
-IMPORTS: dict[tuple[str, ...], int] = {("--help",): 150, ("ls",): 290}
+IMPORTS: dict[tuple[str, ...], int] = {("--help",): 125, ("ls",): 153, ("ls", "--keys"): 280}
+
+# The same of the process of a node that only imports savethat.
+CHILD_IMPORTS = 155
 
 
 @pytest.fixture
@@ -67,6 +71,33 @@ def test_what_only_looks_asks_once(
     calls, stats = cost(project, b2_server, *command)
     assert calls == {"b2_list_file_names": 1}
     assert stats["transactions"]["C"] == 1
+
+
+@pytest.mark.b2
+def test_a_node_s_process_imports_what_the_node_needs(project: Project) -> None:
+    (project.root / "experiments" / "lean.py").write_text(
+        """
+import dataclasses
+import sys
+
+import savethat
+
+
+@dataclasses.dataclass(frozen=True)
+class LeanArgs:
+    x: int = 1  # a number
+
+
+class Lean(savethat.Node[LeanArgs, list[str]]):
+    def _run(self) -> list[str]:
+        return sorted(sys.modules)
+"""
+    )
+    key = project.key("Lean")
+    imported = set(json.loads((project.data / key / "results.json").read_text()))
+    heavy = {"argparse", "asyncio", "b2sdk", "click", "loguru", "psutil", "sqlite3", "tap"}
+    assert not imported & (heavy | {"urllib3", "savethat.storage", "savethat.remotes"})
+    assert len(imported) <= CHILD_IMPORTS
 
 
 @pytest.mark.parametrize("words", IMPORTS)

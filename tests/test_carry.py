@@ -222,6 +222,25 @@ def test_a_folder_takes_no_pieces(folder: Path, journal: Journal, tmp_path: Path
 TIME = 60.0
 
 
+@pytest.mark.parametrize(("size", "least", "most"), [(100, 9, 32), (300_000, 1, 8)])
+def test_many_small_files_go_at_a_time_and_few_large_ones(
+    carry: CarryOut,
+    folder: Path,
+    b2_server: B2Server,
+    b2_remote: B2Remote,
+    size: int,
+    least: int,
+    most: int,
+) -> None:
+    for number in range(100 if size < 1000 else 20):
+        (folder / f"{number}.bin").write_bytes(bytes(size))
+    b2_server.config(latency_ms=40)
+    b2_server.reset_stats()
+    carry.carry()
+    assert least <= b2_server.stats()["max_inflight"] <= most
+    assert as_read(b2_remote) == as_written(folder)
+
+
 class Recording(B2Remote):
     """Notes what is written; once that of a name is, the time is over. Its clock is its own."""
 

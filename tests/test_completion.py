@@ -17,8 +17,8 @@ from click.shell_completion import BashComplete
 
 from savethat.cli.completing import NodeCommand, complete_nodes, sources
 from savethat.cli.completing import project as completing_project
+from savethat.cli.completing.keys import MOST_KEYS, recall_keys
 from savethat.cli.completing.learning import forget_keys, remember_keys
-from savethat.cli.completing.memory import MOST_KEYS, Memory, recall
 from savethat.cli.completing.modules import find_modules
 from savethat.cli.main import COMMANDS
 from savethat.cli.session import Session
@@ -146,6 +146,11 @@ def helps(project: Project, line: str) -> dict[str, str]:
 
 def memory_file(project: Project) -> Path:
     (file,) = (Path(project.env["HOME"]) / ".cache" / "savethat").glob("completion-*")
+    return file
+
+
+def keys_file(project: Project) -> Path:
+    (file,) = (Path(project.env["HOME"]) / ".cache" / "savethat").glob("keys-*")
     return file
 
 
@@ -464,8 +469,8 @@ def test_keys_are_known_from_a_listing_until_they_are_removed(
 def test_a_listing_forgets_what_is_no_more(runs: tuple[Project, str, str]) -> None:
     project, completed, _ = runs
     project.run("ls")
-    file = memory_file(project)
-    file.write_text(file.read_text().replace('"keys": {', f'"keys": {{"{OLD}": "", '))
+    with keys_file(project).open("a") as file:
+        file.write(f"\n{OLD} ")
     assert remembered_keys(project) >= {completed, OLD}
     project.run("ls")
     assert OLD not in remembered_keys(project)
@@ -503,17 +508,19 @@ def test_memory_is_the_user_s_alone_and_written_only_when_it_changes(
     project, _, _ = runs
     project.run("ls")
     project.run("nodes")
-    file = memory_file(project)
-    before = file.stat()
-    assert stat.S_IMODE(before.st_mode) == 0o600
+    files = [memory_file(project), keys_file(project)]
+    before = [file.stat() for file in files]
+    assert {stat.S_IMODE(file.st_mode) for file in before} == {0o600}
     project.run("ls")
     project.run("nodes")
-    after = file.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert list(file.parent.glob(".completion-*")) == []
+    after = [file.stat() for file in files]
+    assert [(file.st_ino, file.st_mtime_ns) for file in after] == [
+        (file.st_ino, file.st_mtime_ns) for file in before
+    ]
+    assert list(files[0].parent.glob(".*")) == []
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"modules": {"a": 1}, "keys": {}}', "\0"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"modules": {"a": 1}}', "\0"])
 def test_a_damaged_memory_is_none(project: Project, content: str) -> None:
     project.run("nodes")
     file = memory_file(project)
@@ -526,6 +533,18 @@ def test_a_damaged_memory_is_none(project: Project, content: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"\xff", OLD.encode(), b"/other\n" + OLD.encode()]
+)
+def test_damaged_keys_are_none(runs: tuple[Project, str, str], content: bytes) -> None:
+    project, completed, _ = runs
+    project.run("ls")
+    keys_file(project).write_bytes(content)
+    assert remembered_keys(project) == set()
+    project.run("ls")
+    assert completed in remembered_keys(project)
+
+
 def test_a_memory_that_cannot_be_kept_is_done_without(project: Project, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     project.env["XDG_CACHE_HOME"] = str(tmp_path / "file")
@@ -535,16 +554,17 @@ def test_a_memory_that_cannot_be_kept_is_done_without(project: Project, tmp_path
 
 
 def test_the_latest_keys_are_remembered(tmp_path: Path) -> None:
-    keys = [f"A_2026-11-23T08-05-52_{number:05}" for number in range(MOST_KEYS + 10)]
-    remember_keys(tmp_path, dict.fromkeys(reversed(keys[10:]), "completed"))
-    assert list(recall(tmp_path).keys) == keys[10:]
+    numbers = reversed(range(MOST_KEYS + 10))
+    keys = [f"A_2026-11-23T08-05-52_{number:05}" for number in numbers]
+    remember_keys(tmp_path, dict.fromkeys(reversed(keys[:-10]), "completed"))
+    assert list(recall_keys(tmp_path)) == keys[:-10]
     remember_keys(tmp_path, {keys[0]: "failed", keys[-1]: "failed"})
-    assert list(recall(tmp_path).keys) == keys[10:]
-    assert recall(tmp_path).keys[keys[-1]] == "failed"
-    forget_keys(tmp_path, keys[20:])
-    assert list(recall(tmp_path).keys) == keys[10:20]
-    remember_keys(tmp_path, {OLD: ""}, whole=True)
-    assert recall(tmp_path) == Memory(keys={OLD: ""})
+    assert list(recall_keys(tmp_path)) == keys[:-10]
+    assert recall_keys(tmp_path)[keys[0]] == "failed"
+    forget_keys(tmp_path, keys[:-20])
+    assert list(recall_keys(tmp_path)) == keys[-20:-10]
+    remember_keys(tmp_path, {OLD: "lost", NEW: "running"}, whole=True)
+    assert recall_keys(tmp_path) == {OLD: "lost", NEW: ""}
 
 
 # --- in silence, at once --------------------------------------------------------------------------
@@ -603,7 +623,7 @@ def test_completion_imports_little_and_nothing_of_the_user_s(project: Project) -
         assert "savethat.cli.completing.shells" in modules
         assert {name for name in modules if name.split(".")[0] in HEAVY} == set()
         assert modules.isdisjoint({"savethat.discovery", "savethat.node", "savethat.remotes"})
-        assert len(modules) < 250
+        assert len(modules) < 175
     assert not imported.exists()
     project.run("nodes")
     assert imported.exists()

@@ -7,6 +7,7 @@ import pickle
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.program import Project, await_true
@@ -75,6 +76,36 @@ def test_an_exception_is_in_both_logs_with_the_nodes_own_traceback(project: Proj
         assert "Traceback (most recent call last)" in text
         assert "nodes.py" in text
         assert "worker/child.py" not in text
+
+
+def test_loguru_is_heard_whoever_imports_it_and_whenever(project: Project) -> None:
+    (project.root / "experiments" / "library.py").write_text(
+        "from loguru import logger\n\n\ndef work():\n    logger.info('at work')\n"
+    )
+    (project.root / "experiments" / "quiet.py").write_text(
+        """
+import dataclasses
+
+import savethat
+
+
+@dataclasses.dataclass(frozen=True)
+class QuietArgs:
+    pass
+
+
+class Quiet(savethat.Node[QuietArgs, None]):
+    def _run(self) -> None:
+        from experiments.library import work
+
+        work()
+        self.logger.info("done")
+"""
+    )
+    text = (project.data / project.key("Quiet") / "output.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    heard = [line["message"] for line in lines if line["source"] == "logger"]
+    assert heard == ["at work", "done"]
 
 
 def test_a_result_that_cannot_be_pickled_is_no_result(project: Project) -> None:
@@ -146,6 +177,31 @@ def test_runs_started_together_do_not_clash(project: Project) -> None:
         assert process.returncode == 0, stderr
     rows = project.ls("--completed")
     assert sorted(row["args"]["a"] for row in rows.values()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "words", [("Adds",), ("Add",), ("Add", "--a", "two"), ("--wait", "Add", "--a", "1"), ("a b",)]
+)
+def test_a_run_that_comes_to_nothing_leaves_no_process_and_no_folder(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    done = project.run("run", *words, code=None)
+    assert done.returncode != 0
+    assert "error: " in done.stderr
+    await_true(lambda: not children(project), lambda: f"{children(project)} to end")
+    assert not project.data.exists()
+
+
+def children(project: Project) -> list[int]:
+    """The processes of nodes of the project."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "savethat.worker.child" in process.cmdline() and process.cwd() == str(project.root):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
 
 
 def test_python_m_my_project_is_the_same_program(project: Project) -> None:

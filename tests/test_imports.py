@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "savethat"
 
 # From the bottom up: each imports from its own layer and from those above it in this list.
 LAYERS = [
-    {"errors", "untrusted", "cache"},
+    {"errors", "untrusted", "cache", "face"},
     {"run", "args"},
     {"config", "code", "node", "provenance", "logs", "scaffold"},
     {"remotes", "launchers", "discovery", "inputs", "storage"},
@@ -177,7 +177,11 @@ def test_every_library_is_known_here() -> None:
     [
         (["-c", "import savethat"], "savethat", HEAVY | {"click", "loguru"}),
         (["-m", "savethat", "--help"], "click", HEAVY | {"loguru"}),
-        (["-m", "savethat", "ls"], "savethat.catalog", {"submitit", "b2sdk", "reproducible"}),
+        (
+            ["-m", "savethat", "ls", "--keys"],
+            "savethat.catalog",
+            {"submitit", "b2sdk", "reproducible"},
+        ),
         (
             ["-m", "savethat", "rm", "--failed", "--force"],
             "savethat.catalog",

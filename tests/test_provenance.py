@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from savethat.provenance import collect
+from savethat import cache
+from savethat.provenance import collect, recall
 from savethat.provenance.__main__ import _secrets
 from savethat.provenance.machine import operating_system
 from savethat.provenance.redaction import redacted, without_credentials
@@ -626,3 +627,67 @@ def test_importing_it_imports_neither_reproducible_nor_git() -> None:
     code = "import savethat.provenance, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"reproducible", "git", "cpuinfo"}.isdisjoint(done.stdout.split())
+
+
+# --- what holds for other runs, too ---------------------------------------------------------
+
+
+@pytest.fixture
+def kept(root: Path, git: Git, committed: str, tmp_path: Path) -> Path:
+    """What another run of a launch has found of its checkout."""
+    path = tmp_path / "checkout.json"
+    (root / "node.py").write_text(f"lr = 2  # {SECRET}\n")
+    collect(root, ["sweep"], [SECRET], checkout=path)
+    return path
+
+
+def test_another_run_has_the_same_record_at_once(
+    root: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv, told = ["sweep", "--token", SECRET], {"args": {"seed": 2}, "capsule": "abc", "attempt": 2}
+    found = collect(root, argv, [SECRET], checkout=kept, **told)  # type: ignore[arg-type]
+    # No program is asked.
+    monkeypatch.setattr(subprocess, "Popen", None)
+    recalled = recall(root, argv, [SECRET], checkout=kept, **told)  # type: ignore[arg-type]
+    assert recalled is not None
+    assert {**recalled, "timestamp": ""} == {**found, "timestamp": ""}
+    assert recalled["git"]["dirty"] is True
+    assert SECRET not in json.dumps(recalled) + kept.read_text()
+
+
+def test_the_checkout_of_a_launch_stays_what_it_was(root: Path, git: Git, kept: Path) -> None:
+    git("commit", "--quiet", "--all", "-m", "second")
+    recalled = recall(root, [], checkout=kept)
+    assert recalled is not None
+    assert recalled["git"]["commit"] == collect(root, [], checkout=kept)["git"]["commit"]
+    assert recalled["git"]["commit"] != collect(root, [])["git"]["commit"]
+
+
+def test_nothing_is_recalled_of_an_environment_that_changed(
+    root: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    assert recall(root, [], checkout=kept) is None
+    collect(root, [])
+    assert recall(root, [], checkout=kept) is not None
+    (packages / "fit-1.0.dist-info").mkdir()
+    (packages / "fit-1.0.dist-info" / "METADATA").write_text("Name: fit\nVersion: 1.0\n")
+    assert recall(root, [], checkout=kept) is None
+    assert collect(root, [])["packages"]["fit"] == "1.0"
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"time": 1}', b'{"time": "x", "stamp": 1}'])
+def test_what_was_kept_and_is_damaged_is_found_anew(root: Path, kept: Path, damage: bytes) -> None:
+    before = collect(root, [])
+    for path in cache.folder().glob("environment-*.json"):
+        path.write_bytes(damage)
+    assert recall(root, [], checkout=kept) is None
+    assert collect(root, [])["packages"] == before["packages"]
+    assert recall(root, [], checkout=kept) is not None
+    kept.write_bytes(damage[:1])
+    assert recall(root, [], checkout=kept) is None
+    assert collect(root, [], checkout=kept)["git"] == before["git"]
+    assert recall(root, [], checkout=kept) is not None

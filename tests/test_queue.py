@@ -375,11 +375,16 @@ def test_a_runner_killed_before_its_worker_had_begun_is_made_good(
     server.run("run", "--detach", "Talk", "--until", str(flag))
     server.await_states(running=1)
     (living,) = server.runners()
-    # In this terminal Python starts so slowly that a worker has not said a word yet.
+    # In this terminal workers start so slowly that none has said a word yet.
     (tmp_path / "sitecustomize.py").write_text(f"""
-import pathlib, sys, time
-while "savethat.worker.queued" in sys.orig_argv and not pathlib.Path({str(go)!r}).exists():
-    time.sleep(0.02)
+import os, pathlib, sys, time
+
+def hold():
+    while not pathlib.Path({str(go)!r}).exists():
+        time.sleep(0.02)
+
+if "savethat.launchers.queue.runner" in sys.orig_argv:
+    os.register_at_fork(after_in_child=hold)
 """)
     slow = Server(server.root, {**server.env, "PYTHONPATH": str(tmp_path)})
     slow.run("run", "--detach", "--max-parallel", "1", "Double", "--number", "1")
@@ -450,7 +455,6 @@ def test_a_queued_run_is_on_b2_at_once_and_its_credentials_nowhere(
     processes = [process for process in server.processes() if cmdline(process)]
     words = " ".join(word for process in processes for word in cmdline(process))
     assert "savethat.launchers.queue.runner" in words
-    assert "savethat.worker.queued" in words
     assert not [secret for secret in secrets if secret in words]
     flag.touch()
     rows = server.end()

@@ -162,7 +162,7 @@ def hook(event, arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     ended = ended or event == "os.rename" and str(arguments[1]).endswith(".completed")
 
-if "savethat.worker.queued" in sys.orig_argv:
+if "savethat.launchers.queue.runner" in sys.orig_argv:  # its workers are forks
     sys.addaudithook(hook)
 """
     )

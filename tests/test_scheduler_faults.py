@@ -64,9 +64,16 @@ def with_conf(project: Project, folder: Path, **settings: object) -> Project:
         text = re.sub(rf"(?m)^{name}=.*\n", "", text) + f"{name}={value}\n"
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text(lab.with_name("gres.conf").read_text())
-    return dataclasses.replace(
+    configured = dataclasses.replace(
         project, env={**project.env, "SLURM_CONF": str(folder / "slurm.conf")}
     )
+    return by_itself(configured, folder)
+
+
+def by_itself(project: Project, folder: Path) -> Project:
+    """The project of a user with whose processes others share no answers, and no failures."""
+    cache = {"XDG_CACHE_HOME": str(folder / "cache")}
+    return dataclasses.replace(project, env={**project.env, **cache})
 
 
 def with_squeue(project: Project, folder: Path, script: str) -> Project:
@@ -250,7 +257,7 @@ def test_an_answer_that_is_not_squeues_is_no_answer(
     assert "skipped" in garbled.run("rm", "--force", "Sleep").stderr
     assert "squeue printed" in garbled.run("cancel", key, code=6).stderr
     states = with_squeue(project, tmp_path / "later", "$squeue \"$@\" | sed 's/RUNNING/WARPING/'")
-    row = states.ls()[key]
+    row = by_itself(states, tmp_path / "later").ls()[key]
     assert (row["status"], "WARPING" in row["reason"]) == ("unknown", True)
 
 

@@ -8,17 +8,46 @@ and the dataclass is built from each combination (grid.py).
 
 from __future__ import annotations
 
-from savethat.args.base import Args
-from savethat.args.codec import command_words, flat, from_json, to_json
-from savethat.args.grid import MOST_POINTS, Grid, make_grid, parse_grid
-from savethat.args.helptext import format_help, wants_help
-from savethat.args.parser import parse, to_argv
-from savethat.args.schema import Field, flag_names, schema
+from typing import TYPE_CHECKING
+
+from savethat.face import on_first_use
+
+if TYPE_CHECKING:
+    from savethat.args.base import Args as Args
+    from savethat.args.codec import command_words as command_words
+    from savethat.args.codec import flat as flat
+    from savethat.args.codec import from_json as from_json
+    from savethat.args.codec import to_json as to_json
+    from savethat.args.grid import MOST_POINTS as MOST_POINTS
+    from savethat.args.grid import Grid as Grid
+    from savethat.args.grid import make_grid as make_grid
+    from savethat.args.grid import parse_grid as parse_grid
+    from savethat.args.helptext import format_help as format_help
+    from savethat.args.helptext import wants_help as wants_help
+    from savethat.args.parser import parse as parse
+    from savethat.args.parser import to_argv as to_argv
+    from savethat.args.schema import flag_names as flag_names
+
+_HOMES = {
+    "Args": "savethat.args.base",
+    "Grid": "savethat.args.grid",
+    "MOST_POINTS": "savethat.args.grid",
+    "command_words": "savethat.args.codec",
+    "flag_names": "savethat.args.schema",
+    "flat": "savethat.args.codec",
+    "format_help": "savethat.args.helptext",
+    "from_json": "savethat.args.codec",
+    "make_grid": "savethat.args.grid",
+    "parse": "savethat.args.parser",
+    "parse_grid": "savethat.args.grid",
+    "to_argv": "savethat.args.parser",
+    "to_json": "savethat.args.codec",
+    "wants_help": "savethat.args.helptext",
+}
 
 __all__ = [
     "MOST_POINTS",
     "Args",
-    "Field",
     "Grid",
     "command_words",
     "flag_names",
@@ -28,8 +57,9 @@ __all__ = [
     "make_grid",
     "parse",
     "parse_grid",
-    "schema",
     "to_argv",
     "to_json",
     "wants_help",
 ]
+
+__getattr__ = on_first_use(__name__, _HOMES)

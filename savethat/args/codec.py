@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -145,6 +144,8 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def did_you_mean(wrong: str, right: Iterable[str], dashes: str = "") -> str:
     """` (did you mean ...?)` with the near ones, or nothing."""
+    import difflib  # only a mistake needs it
+
     right = list(right)
     last = wrong.rpartition(".")[2]
     near = difflib.get_close_matches(wrong, right)

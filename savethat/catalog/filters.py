@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from savethat.catalog.row import Row, flatten
 from savethat.config import parse_duration
 from savethat.errors import NotFoundError, UsageError
 from savethat.run.status import UNSUCCESSFUL, Status
+
+if TYPE_CHECKING:
+    from savethat.catalog.row import Row
 
 LAST = "last"
 
@@ -80,6 +81,8 @@ class Filter:
             wanted.setdefault(name, []).append(value)
         if not wanted:
             return True
+        from savethat.catalog.row import flatten
+
         present = {
             column.removeprefix("args."): value
             for column, value in flatten(row.args, "args").items()
@@ -150,6 +153,8 @@ def parse_status(text: str) -> Status:
     try:
         return Status(text.lower())
     except ValueError:
+        import difflib  # only a mistake needs it
+
         names = [status.value for status in Status]
         near = difflib.get_close_matches(text.lower(), names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(names)}"
@@ -199,6 +204,8 @@ def resolve(rows: Sequence[Row], text: str) -> Row:
         some = ", ".join(row.key for row in matches[:5])
         more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
         raise NotFoundError(f"{text} is ambiguous: {some}{more}", "give more of the key")
+    import difflib
+
     near = difflib.get_close_matches(text, [row.key for row in rows], n=3, cutoff=0.7)
     hint = f"did you mean {' or '.join(near)}?" if near else "savethat ls"
     raise NotFoundError(f"there is no run {text}", hint)

@@ -77,7 +77,8 @@ def lost_here(catalog: Catalog) -> list[Row]:
     """The runs that are lost, and of which all that is known is kept here."""
     if catalog.remote is catalog.home or not _is_anything_open(catalog.home):
         return []
-    listing = catalog.list()
+    # What is lost stays so: it need not be known sooner than terminals that watch know it.
+    listing = catalog.list(max_age=30.0)
     return [row for row in listing.rows if row.status is Status.LOST and row.at_home]
 
 

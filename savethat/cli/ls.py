@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savethat.cli.completing import complete_keys
-from savethat.cli.selection import filter_options, make_filter, say_nothing_found
-from savethat.cli.session import Session, pass_session, warn
+from savethat.cli.completing.keys import MOST_KEYS
+from savethat.cli.completing.learning import remember_keys
+from savethat.cli.selection import NO_RUNS, filter_options, make_filter, say_nothing_found
+from savethat.cli.session import Session, pass_session, talk, warn
 from savethat.cli.terminal import echo_json
 
 if TYPE_CHECKING:
@@ -39,26 +41,32 @@ def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> in
     PREFIX is a plain start of the key: FitOLS includes FitOLSRidge_…; --node FitOLS is exact.
     Different filters narrow each other; repeated ones, and states among themselves, widen.
     """
+    # A listing, and what reads filters, take 100 ms to import.
+    if not (prefix or watch or any(options.values())) and session.has_no_runs:
+        remember_keys(session.config.root, {}, whole=True)
+        talk(NO_RUNS)
+        return 0
     chosen = make_filter(prefix, options)
     if not watch:
-        return _once(session, chosen, options, max_age=5.0)
+        return _once(session, chosen, options)
     while True:
-        # The scheduler is asked by the first of all watching terminals, for all of them.
-        click.clear()
-        _once(session, chosen, options, max_age=WATCH_EVERY)
+        _once(session, chosen, options, watching=True)
         time.sleep(WATCH_EVERY)
 
 
-def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age: float) -> int:
+def _once(
+    session: Session, chosen: Filter, options: dict[str, Any], *, watching: bool = False
+) -> int:
     from savethat.cli import table
-    from savethat.cli.completing.learning import remember_keys
     from savethat.cli.sending import send_on
 
     columns = tuple(filter(None, (options["columns"] or "").split(",")))
+    # The scheduler is asked by the first of all watching terminals, for all of them.
+    max_age = WATCH_EVERY if watching else 5.0
     listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
     remember_keys(
         session.config.root,
-        {row.key: row.status.value for row in listing.rows},
+        {row.key: row.status.value for row in listing.rows[-MOST_KEYS:]},
         whole=listing.complete and not chosen.class_name,
     )
     whole = chosen.reads_args or columns or options["sort"] or options["as_json"]
@@ -70,6 +78,8 @@ def _once(session: Session, chosen: Filter, options: dict[str, Any], *, max_age:
         rows = table.sort(rows, options["sort"])
     if options["limit"]:
         rows = rows[-options["limit"] :]
+    if watching:
+        click.clear()  # only now: what was shown stays until there is something else to show
     warn(listing.warnings)
     if options["as_json"]:
         for row in rows:

@@ -28,10 +28,12 @@ from savethat.errors import ArgumentError, RunFailedError, UsageError
 
 if TYPE_CHECKING:
     from savethat.launch.destinations import Destination
+    from savethat.launch.early import Early
     from savethat.launch.plan import Asked
     from savethat.worker.post import Outcome
 
 INTERRUPTED = 130
+_HELP = {"-h", "--help"}
 
 
 @click.command(
@@ -70,11 +72,17 @@ def command(
     savethat's options come before NODE, the node's own after it. The run's key is the last line of
     stdout.
     """
+    session = ctx.ensure_object(Session)
+    early = None
+    if not (slurm or detach or pdb or dry_run) and _HELP.isdisjoint(node_args):
+        from savethat.launch.early import begin
+
+        early = begin(session.config, node)
+
     from savethat import args
     from savethat.launch.plan import Asked
     from savethat.node import args_type
 
-    session = ctx.ensure_object(Session)
     cls = find(session, node)
     if shows_help(cls, node_args, ctx):
         return 0
@@ -92,9 +100,9 @@ def command(
         max_parallel=options["max_parallel"] or 0,
         requeue=requeue,
     )
-    remember_nodes(session.config.root, [cls])
     if not slurm and not detach:
-        return _describe(asked) if dry_run else _run_here(session, asked, pdb=pdb)
+        return _describe(asked) if dry_run else _run_here(session, asked, early, pdb=pdb)
+    remember_nodes(session.config.root, [cls])
     to = destination(session, options, slurm=slurm, dry=dry_run)
     if dry_run:
         return _dry_run(session, asked, to)
@@ -137,7 +145,7 @@ def _dry_run(session: Session, asked: Asked, to: Destination) -> int:
     return 0
 
 
-def _run_here(session: Session, asked: Asked, *, pdb: bool) -> int:
+def _run_here(session: Session, asked: Asked, early: Early | None, *, pdb: bool) -> int:
     from savethat.launch.here import run_here, run_with_debugger
     from savethat.worker.journal import Terminal
 
@@ -145,7 +153,9 @@ def _run_here(session: Session, asked: Asked, *, pdb: bool) -> int:
         key, outcome = run_with_debugger(session.config, asked)
     else:
         colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-        key, outcome = run_here(session.config, asked, terminal=Terminal(colour=colour))
+        terminal = Terminal(colour=colour)
+        key, outcome = run_here(session.config, asked, terminal=terminal, early=early)
+    remember_nodes(session.config.root, [asked.node])
     remember_keys(session.config.root, {key: outcome.ending.mark})
     _tell(session, key, outcome)
     click.echo(key)

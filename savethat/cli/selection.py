@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+NO_RUNS = "No runs yet: savethat run NODE"
 # So many whole keys are looked up one by one; for more, one listing is cheaper.
 FEW = 5
 
@@ -117,7 +118,7 @@ def list_matching(
 
 def say_nothing_found(chosen: Filter) -> None:
     """Says that there is no run, or none that is meant."""
-    talk("No run matches." if chosen else "No runs yet: savethat run NODE")
+    talk("No run matches." if chosen else NO_RUNS)
 
 
 def skip_others(session: Session, rows: Sequence[Row]) -> list[Row]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,11 +11,12 @@ import click
 from savethat.untrusted import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from savethat.catalog.listing import Catalog
     from savethat.config import Config
 
 
-@dataclasses.dataclass
 class Session:
     """One call of the program.
 
@@ -27,10 +26,18 @@ class Session:
         debug: whether errors keep their traceback.
     """
 
-    project: Path | None = None
-    package: str | None = None
-    env_file: Path | None = None
-    debug: bool = False
+    def __init__(
+        self,
+        project: Path | None = None,
+        package: str | None = None,
+        env_file: Path | None = None,
+        *,
+        debug: bool = False,
+    ) -> None:
+        self.project = project
+        self.package = package
+        self.env_file = env_file
+        self.debug = debug
 
     @functools.cached_property
     def config(self) -> Config:
@@ -57,6 +64,21 @@ class Session:
         from savethat.catalog import open_catalog
 
         return open_catalog(self.config)
+
+    @property
+    def has_no_runs(self) -> bool:
+        """Whether there is no run for certain: no bucket, and nothing was ever kept here."""
+        from savethat.run.layout import HIDDEN
+
+        if self.config.b2 is not None:
+            return False
+        try:
+            (self.config.local_path / HIDDEN).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # whoever lists says why
+        return False
 
     @property
     def user(self) -> str:

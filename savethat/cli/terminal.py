@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 import sys
 from typing import Any
@@ -13,13 +12,15 @@ import click
 from savethat.untrusted import printable, printable_json
 
 # Colours and weights, as `less -R` passes them through, and what progress bars go back with.
-_KEPT = re.compile(r"(\x1b\[[0-9;:]{0,40}m|[\r\b])")
+_KEPT = r"(\x1b\[[0-9;:]{0,40}m|[\r\b])"
 # The start of a sequence, which the next piece may complete.
-_UNFINISHED = re.compile(r"\x1b(\[[0-9;:]{0,40})?\Z")
+_UNFINISHED = r"\x1b(\[[0-9;:]{0,40})?\Z"
 
 
 def echo_json(value: Any) -> None:
     """Prints a value as JSON in one line."""
+    import json
+
     click.echo(printable_json(json.dumps(value, ensure_ascii=False)))
 
 
@@ -37,11 +38,11 @@ class TerminalLog:
     def fit(self, piece: bytes, *, last: bool = False) -> str:
         """The next piece; what is not complete at its end comes with the one after, if any."""
         text = self._held + self._decode(piece, last)
-        unfinished = None if last else _UNFINISHED.search(text)
+        unfinished = None if last else re.search(_UNFINISHED, text)
         end = unfinished.start() if unfinished else len(text)
         self._held = text[end:]
         # What was split by stands between the parts.
-        parts = enumerate(_KEPT.split(text[:end]))
+        parts = enumerate(re.split(_KEPT, text[:end]))
         return "".join(
             part if number % 2 else printable(part, lines=True) for number, part in parts
         )

@@ -12,27 +12,44 @@ writing goes through `toml`, because `tomllib` cannot.
 
 from __future__ import annotations
 
-from savethat.config.credentials import (
-    KEY_VARIABLES,
-    Credentials,
-    credentials,
-    credentials_file,
-    in_environment_only,
-    store_credentials,
-)
-from savethat.config.files import read_toml
+from typing import TYPE_CHECKING
+
 from savethat.config.model import (
     DEFAULT_REALM,
+    KEY_VARIABLES,
+    PROJECT_DIR,
     B2Config,
     CodeConfig,
     Config,
+    Credentials,
     QueueConfig,
     SlurmConfig,
     SlurmOptions,
     Sync,
 )
-from savethat.config.project import PROJECT_DIR, load, project_dir
-from savethat.config.schema import parse_duration
+from savethat.face import on_first_use
+
+if TYPE_CHECKING:
+    from savethat.config.files import read_toml as read_toml
+    from savethat.config.keys import credentials as credentials
+    from savethat.config.keys import credentials_file as credentials_file
+    from savethat.config.keys import in_environment_only as in_environment_only
+    from savethat.config.keys import store_credentials as store_credentials
+    from savethat.config.project import load as load
+    from savethat.config.project import project_dir as project_dir
+    from savethat.config.schema import parse_duration as parse_duration
+
+# A worker is given its configuration, and reads no file.
+_HOMES = {
+    "credentials": "savethat.config.keys",
+    "credentials_file": "savethat.config.keys",
+    "in_environment_only": "savethat.config.keys",
+    "load": "savethat.config.project",
+    "parse_duration": "savethat.config.schema",
+    "project_dir": "savethat.config.project",
+    "read_toml": "savethat.config.files",
+    "store_credentials": "savethat.config.keys",
+}
 
 __all__ = [
     "DEFAULT_REALM",
@@ -55,3 +72,5 @@ __all__ = [
     "read_toml",
     "store_credentials",
 ]
+
+__getattr__ = on_first_use(__name__, _HOMES)

@@ -1,4 +1,7 @@
-"""What a project's configuration is, once it has been read. It never holds a secret."""
+"""What a project's configuration is, once it has been read, and the key that goes with it.
+
+The configuration never holds a secret.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,28 @@ Sync = Literal["worker", "login", "auto"]
 SlurmOptions = dict[str, str | int | float | bool | tuple[str, ...]]
 
 DEFAULT_REALM = "production"
+# The environment variables of a key, its id first.
+KEY_VARIABLES = (
+    "B2_APPLICATION_KEY_ID",
+    "B2_APPLICATION_KEY",
+    "SAVETHAT_B2_KEY_ID",
+    "SAVETHAT_B2_KEY",
+)
+# In the environment of a node, and of what it starts: its project, wherever its code runs from.
+PROJECT_DIR = "SAVETHAT_PROJECT_DIR"
+
+
+@dataclasses.dataclass(frozen=True)
+class Credentials:
+    """A B2 application key. Its `repr` leaves the secret half out.
+
+    Args:
+        key_id: the application key's id.
+        key: the application key itself: the secret.
+    """
+
+    key_id: str
+    key: str = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from savethat.config.files import read_toml
-from savethat.config.model import Config
+from savethat.config.model import PROJECT_DIR, Config
 from savethat.config.schema import check, from_environment
 from savethat.config.settings import SECRETS, Settings, absolute
 from savethat.errors import ConfigError
 
 FILE_NAME = "savethat.toml"
-# In the environment of a node, and of what it starts: its project, wherever its code runs from.
-PROJECT_DIR = "SAVETHAT_PROJECT_DIR"
 _ROOT_SIGNS = ("pyproject.toml", "setup.py", ".git")
 _OPTIONS = "the given options"
 

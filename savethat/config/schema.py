@@ -18,8 +18,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 # Times that are so far away can still be computed with.
 _LONGEST = 1_000 * 365 * 86_400
 _LARGEST = 2**31 - 1
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
-_PART = re.compile(r"([\d.]+)([smhdw])")
+_DURATION = r"(?:\d+(?:\.\d+)?[smhdw])+"
+_PART = r"([\d.]+)([smhdw])"
 _KINDS = {
     bool: "true/false",
     int: "an integer",
@@ -49,8 +49,8 @@ def parse_duration(text: str | float, *, unit: str = "s") -> float:
     """
     if isinstance(text, str):
         text = text.strip().lower()
-        if _DURATION.fullmatch(text):
-            seconds = sum(float(n) * _SECONDS[u] for n, u in _PART.findall(text))
+        if re.fullmatch(_DURATION, text):
+            seconds = sum(float(n) * _SECONDS[u] for n, u in re.findall(_PART, text))
             return _bounded(seconds, text)
     try:
         number = float(text)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from savethat.config.expansion import expand, expand_project_root
 from savethat.config.files import read_toml
@@ -23,10 +22,10 @@ from savethat.config.model import (
 from savethat.errors import ConfigError
 
 SECRETS = ("b2_key_id", "b2_key")
-_PACKAGE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_BUCKET = re.compile(r"[A-Za-z0-9.-]+")
+_PACKAGE = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+_BUCKET = r"[A-Za-z0-9.-]+"
 # Control characters, the backslash, and what UTF-8 cannot say.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_FORBIDDEN = r"[\x00-\x1f\x7f\\\ud800-\udfff]"
 # B2's names have at most 1,024 bytes, b2sdk's 1,000 with at most 250 between two slashes: what
 # is left is for the run's key and the names of its files.
 _PREFIX_LIMIT = 400
@@ -108,7 +107,7 @@ class Settings:
         package = self.text("package")
         if package is None:
             return _default_package(self._root)
-        if not _PACKAGE.fullmatch(package):
+        if not re.fullmatch(_PACKAGE, package):
             raise ConfigError(
                 f"{self._where('package')}: {package!r} is not the name of a package",
                 "write it as in an import statement",
@@ -135,7 +134,7 @@ class Settings:
                         "set b2_bucket, or leave out every b2_ key for a local-only project",
                     )
             return None
-        if not _BUCKET.fullmatch(bucket):
+        if not re.fullmatch(_BUCKET, bucket):
             raise ConfigError(
                 f"{self._where('b2_bucket')}: {bucket!r} is not the name of a bucket",
                 "give the name alone; a folder in the bucket is b2_prefix",
@@ -192,7 +191,7 @@ def _default_package(root: Path) -> str | None:
     if pyproject.is_file():
         project = read_toml(pyproject).get("project", {})
         name = project.get("name") if isinstance(project, Mapping) else None
-        if isinstance(name, str) and _PACKAGE.fullmatch(name.replace("-", "_")):
+        if isinstance(name, str) and re.fullmatch(_PACKAGE, name.replace("-", "_")):
             return name.replace("-", "_")
     name = root.name.replace("-", "_")
     places = (root / name, root / "src" / name)
@@ -204,7 +203,7 @@ def _check_prefix(text: str, where: str) -> str:
     segments = prefix.split("/")
     if not prefix or any(segment in ("", ".", "..") for segment in segments):
         problem = "is not a folder's name"
-    elif _FORBIDDEN.search(prefix):
+    elif re.search(_FORBIDDEN, prefix):
         problem = "has a character that B2 does not allow in names"
     elif len(prefix.encode()) > _PREFIX_LIMIT or any(
         len(segment.encode()) > _SEGMENT_LIMIT for segment in segments
@@ -216,6 +215,8 @@ def _check_prefix(text: str, where: str) -> str:
 
 
 def _check_realm(text: str, where: str) -> str:
+    from urllib.parse import urlsplit  # 4 ms, and hardly any project has a realm
+
     try:
         url = urlsplit(text)
         valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from savethat import logs
 from savethat.code import capture, head_commit
 from savethat.config import Config
 from savethat.errors import StorageError
 from savethat.launch.plan import bucket_key
-from savethat.logs import logger
 from savethat.remotes import open_remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import CODE, code_name
@@ -28,7 +28,7 @@ def freeze(config: Config) -> str:
     secret = bucket_key(config)
     capsule = capture(config, config.local_path / CODE, secrets=[secret.key] if secret else [])
     for warning in capsule.warnings:
-        logger.warning("code: {}", warning)
+        logs.logger.warning("code: {}", warning)
     return capsule.name
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from savethat.config import Config, load
 from savethat.discovery import add_to_path
+from savethat.launch.early import Early
 from savethat.launch.plan import Asked, bucket_key, plan
 from savethat.launchers.foreground import this_process
 from savethat.node import Node
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.record import Launch
 from savethat.worker.folder import RunFolder
-from savethat.worker.inline import Inline
 from savethat.worker.journal import Terminal
 from savethat.worker.ledger import publish
 from savethat.worker.order import Order
@@ -24,19 +24,29 @@ from savethat.worker.supervisor import supervise
 FOREGROUND_GRACE = 10.0
 
 
-def run_here(config: Config, asked: Asked, *, terminal: Terminal | None) -> tuple[str, Outcome]:
+def run_here(
+    config: Config, asked: Asked, *, terminal: Terminal | None, early: Early | None = None
+) -> tuple[str, Outcome]:
     """Runs the one run asked for in the foreground, in a child process.
+
+    Args:
+        config: the project's configuration.
+        asked: the run.
+        terminal: where it is seen; None where nobody watches.
+        early: what was begun of it already.
 
     Returns:
         The run's key, and how it ended.
     """
-    order, post = _foreground(config, asked)
-    runner = ChildProcess(grace=FOREGROUND_GRACE)
+    order, post = _foreground(config, asked, key=early.key if early else "")
+    runner = ChildProcess(grace=FOREGROUND_GRACE, child=early.child if early else None)
     return order.launch.id, supervise(order, 0, post, runner, terminal=terminal)
 
 
 def run_with_debugger(config: Config, asked: Asked) -> tuple[str, Outcome]:
     """Runs the one run asked for in this process; where the node raises, the debugger opens."""
+    from savethat.worker.inline import Inline
+
     (args,) = asked.points
     order, post = _foreground(config, asked)
     return order.launch.id, supervise(order, 0, post, Inline(asked.node(args), pdb=True))
@@ -48,6 +58,8 @@ def run_inline(node: Node[Any, Any]) -> Any:
     Raises:
         Exception: what the node raised, after its files are saved.
     """
+    from savethat.worker.inline import Inline
+
     order, post = _foreground(load(), Asked(type(node), [node.args]))
     inline = Inline(node)
     supervise(order, 0, post, inline)
@@ -56,8 +68,8 @@ def run_inline(node: Node[Any, Any]) -> Any:
     return inline.value
 
 
-def _foreground(config: Config, asked: Asked) -> tuple[Order, Post]:
-    launch = plan(config, asked, this_process(), resources={})
+def _foreground(config: Config, asked: Asked, key: str = "") -> tuple[Order, Post]:
+    launch = plan(config, asked, this_process(), resources={}, stem=key)
     order = Order(launch, config, tuple(add_to_path(config.root)), asked.argv)
     return order, foreground_post(config, launch)
 

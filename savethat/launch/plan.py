@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from savethat.args import to_json
 from savethat.config import Config, Credentials, credentials
+from savethat.launch.early import new_stem
 from savethat.node import Node, dotted_name, resumes
-from savethat.run.key import member_keys, new_key
+from savethat.run.key import member_keys
 from savethat.run.record import Launch, Place, PlannedRun
 
 
@@ -50,6 +50,7 @@ def plan(
     resources: Mapping[str, Any],
     array_size: int = 0,
     requeue: int = 0,
+    stem: str = "",
 ) -> Launch:
     """The record of a launch of new runs; nothing is written yet.
 
@@ -60,9 +61,9 @@ def plan(
         resources: what each asks for.
         array_size: the most in one job array; 0 where there is none.
         requeue: how often each may be started again.
+        stem: what the keys of its runs start with, where that was chosen already.
     """
-    now = datetime.now(timezone.utc)
-    stem = new_key(asked.node.__name__, now, random.SystemRandom().choices)
+    stem = stem or new_stem(asked.node.__name__)
     node, resumable = dotted_name(asked.node), resumes(asked.node)
     keys = member_keys(stem, len(asked.points))
     runs = tuple(
@@ -71,7 +72,7 @@ def plan(
     )
     return Launch(
         id=stem,
-        created_at=now,
+        created_at=datetime.now(timezone.utc),
         place=place,
         runs=runs,
         root=str(config.root),

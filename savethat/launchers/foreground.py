@@ -13,8 +13,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.run.record import FOREGROUND, Place
@@ -67,17 +65,18 @@ def this_process(scheduler: str = FOREGROUND, where: str = FOREGROUND, job_id: s
         host=socket.gethostname(),
         machine=machine_id(),
         pid=os.getpid(),
-        pid_started=process_start(psutil.Process()),
+        pid_started=process_start(os.getpid()),
         job_id=job_id,
     )
 
 
 def is_alive(pid: int, started: float) -> bool:
     """Whether the process that started then still lives; a zombie does not."""
+    import psutil
+
     try:
-        process = psutil.Process(pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE
-        return alive and abs(process_start(process) - started) <= _START_TOLERANCE
+        alive = psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return alive and abs(process_start(pid) - started) <= _START_TOLERANCE
     except (psutil.Error, OSError, ValueError):
         return False
 
@@ -88,10 +87,12 @@ def terminate(pid: int, started: float) -> bool:
     Raises:
         PermissionError: it is another user's.
     """
+    import psutil
+
     try:
         process = psutil.Process(pid)
         # psutil looks again whether the pid is still this process before it sends.
-        if abs(process_start(process) - started) > _START_TOLERANCE:
+        if abs(process_start(pid) - started) > _START_TOLERANCE:
             return False
         process.send_signal(signal.SIGTERM)
     except (psutil.NoSuchProcess, OSError):
@@ -101,7 +102,7 @@ def terminate(pid: int, started: float) -> bool:
     return True
 
 
-def process_start(process: psutil.Process) -> float:
+def process_start(pid: int) -> float:
     """When a process started: on Linux in seconds since the machine did, else since the epoch.
 
     Linux counts from the machine's start; since the epoch, as psutil has it, all processes would
@@ -110,9 +111,11 @@ def process_start(process: psutil.Process) -> float:
     Source: proc(5), field 22 of /proc/PID/stat, in clock ticks.
     """
     if sys.platform != "linux":
-        return process.create_time()
+        import psutil
+
+        return psutil.Process(pid).create_time()
     # The program's name, in parentheses, may have spaces and parentheses of its own.
-    fields = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
@@ -152,13 +155,15 @@ class _Processes(Snapshot):
     """The process table when it was asked: ends between then and the marks' listing stay unseen."""
 
     def __init__(self) -> None:
+        import psutil  # 25 ms, which a worker that only asks for its own place is spared
+
         self._started: dict[int, float] = {}
         for process in psutil.process_iter():
             try:
                 with process.oneshot():
                     # A zombie has ended: only its parent has not looked yet.
                     if process.status() != psutil.STATUS_ZOMBIE:
-                        self._started[process.pid] = process_start(process)
+                        self._started[process.pid] = process_start(process.pid)
             except (psutil.Error, OSError):
                 continue
 

@@ -10,9 +10,10 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 # Set in the environment of a run's processes, and so of all that they start: its key and attempt.
 INSIDE_A_RUN = "_SAVETHAT_RUN"
@@ -51,11 +52,18 @@ def start_detached(command: Sequence[str], *, cwd: Path, output: IO[bytes] | int
     )
 
 
+def prepare_to_end() -> None:
+    """Imports what `end_processes` takes, so that it takes no longer than it must."""
+    import psutil  # noqa: F401
+
+
 def end_processes(key: str) -> int:
     """Kills what runs on this machine, of this user, for any attempt of a run; how many those were.
 
     This process, and those it descends from, are not meant: it may be part of another run itself.
     """
+    import psutil
+
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     killed = []
     for process in psutil.process_iter():

@@ -1,40 +1,37 @@
 """What a run was made from: code, packages, machine. One JSON object, `reproducible.json`.
 
 `collect` never fails because something is missing: what could not be had is null, and `problems`
-says why. It takes a good part of a second, so it is meant to run as its own process beside the
-run (`python -m savethat.provenance`, see `__main__`), never before it.
+says why. It takes a good part of a second at first, so it is meant to run as its own process beside
+the run (`python -m savethat.provenance`, see `__main__`), never before it. What it found holds for
+other runs, too: `recall` makes their record of that at once.
 
-The `reproducible` package tells the commit, whether the checkout is dirty, and which build of
-Python and which platform this is. Packages come from `importlib.metadata` instead, because
-`reproducible` asks the first `pip` on PATH, which may be another environment's. CPU facts come from
-the system instead, because its `cpuinfo=True` keeps a core busy for a second; the diff from git
-instead, because its own has no bound.
+The `reproducible` package tells which build of Python and which platform this is. Packages come
+from `importlib.metadata` instead, because `reproducible` asks the first `pip` on PATH, which may be
+another environment's. CPU facts come from the system instead, because its `cpuinfo=True` keeps a
+core busy for a second; the checkout from git instead, because its diff has no bound and it asks git
+a dozen times.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import platform
 import socket
-import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from savethat.config import KEY_VARIABLES
 from savethat.provenance.checkout import describe_checkout
-from savethat.provenance.machine import cpu, gpus, loaded_modules, operating_system
-from savethat.provenance.packages import packages
+from savethat.provenance.environment import attempt as try_to
+from savethat.provenance.environment import describe_environment, known_environment
+from savethat.provenance.machine import cpu, loaded_modules, operating_system
 from savethat.provenance.redaction import redacted
 from savethat.provenance.seeds import seeds
 from savethat.run.record import format_time
-
-if TYPE_CHECKING:
-    from reproducible import Context
-
-_T = TypeVar("_T")
+from savethat.untrusted import read_json
 
 
 def collect(
@@ -46,6 +43,7 @@ def collect(
     capsule: str = "",
     reproduces: str = "",
     attempt: int | None = None,
+    checkout: Path | None = None,
 ) -> dict[str, Any]:
     """Everything that says how to have this run again, as JSON values.
 
@@ -76,57 +74,89 @@ def collect(
         capsule: the name of the run's capsule.
         reproduces: the key of the run that this one is to repeat.
         attempt: which of the run's.
+        checkout: a file for what is found of the checkout, for other runs of a launch whose code
+            is frozen; if it is there it is believed.
     """
     problems: list[str] = []
-    context = _attempt("reproducible", _context, problems)
-    found = {} if context is None else context.data
-    installed, direct_urls = _attempt("packages", lambda: packages(problems), problems) or ({}, {})
-    cards = _attempt("gpus", lambda: gpus(problems), problems)
-    record = {
+    own = _own(argv, args or {}, capsule, reproduces, attempt, problems)
+    environment = describe_environment(root, problems)
+    git = _read(checkout) if checkout is not None else None
+    if git is None:
+        began = len(problems)
+        git = try_to("git", lambda: describe_checkout(root, environment["git"], problems), problems)
+        if git is not None and checkout is not None and len(problems) == began:
+            kept = redacted({"argv": [], "git": git}, _hidden(secrets))["git"]
+            with contextlib.suppress(OSError):  # the next run looks for itself
+                write_record(checkout, kept)
+    return redacted({**own, **environment, "git": git, "problems": problems}, _hidden(secrets))
+
+
+def recall(
+    root: Path,
+    argv: Sequence[str],
+    secrets: Sequence[str] = (),
+    *,
+    args: Mapping[str, Any] | None = None,
+    capsule: str = "",
+    reproduces: str = "",
+    attempt: int | None = None,
+    checkout: Path,
+) -> dict[str, Any] | None:
+    """As `collect`, of what it found for another run; None where not all of that holds still."""
+    environment, git = known_environment(root), _read(checkout)
+    if environment is None or git is None:
+        return None
+    problems: list[str] = []
+    own = _own(argv, args or {}, capsule, reproduces, attempt, problems)
+    # What is kept of the checkout is without secrets, and its diff may be long.
+    record = redacted({**own, **environment, "problems": problems}, _hidden(secrets))
+    return {**record, "git": git}
+
+
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Writes a record aside and renames it: nobody sees half of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    aside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        aside.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _own(
+    argv: Sequence[str],
+    args: Mapping[str, Any],
+    capsule: str,
+    reproduces: str,
+    attempt: int | None,
+    problems: list[str],
+) -> dict[str, Any]:
+    """What is the run's own."""
+    return {
         "timestamp": format_time(datetime.now(timezone.utc)),
         "argv": list(argv),
         "hostname": socket.gethostname(),
-        "platform": found.get("platform") or platform.platform(),
-        "python": {
-            "implementation": platform.python_implementation(),
-            **found.get("python", {}),
-            "version": platform.python_version(),
-            "executable": sys.executable,
-            "prefix": sys.prefix,
-        },
-        "packages": installed,
-        "direct_urls": direct_urls,
-        "cpu": _attempt("cpu", lambda: cpu(problems), problems),
-        "gpus": [*cards.names] if cards else [],
-        "driver": cards.driver if cards else None,
-        "cuda": cards.cuda if cards else None,
-        "os": _attempt("os", operating_system, problems),
+        "cpu": try_to("cpu", lambda: cpu(problems), problems),
+        "os": try_to("os", operating_system, problems),
         "modules": loaded_modules(os.environ),
-        "seeds": seeds(args or {}, os.environ),
+        "seeds": seeds(args, os.environ),
         "capsule": {"name": capsule} if capsule else None,
         "origin": {"reproduces": reproduces} if reproduces else None,
         "attempt": attempt,
-        "git": _attempt("git", lambda: describe_checkout(root, context, problems), problems),
-        "problems": problems,
     }
-    inherited = [os.environ.get(name, "") for name in KEY_VARIABLES]
-    return redacted(record, (*secrets, *inherited))
 
 
-def _attempt(what: str, function: Callable[[], _T], problems: list[str]) -> _T | None:
+def _read(checkout: Path) -> dict[str, Any] | None:
     try:
-        return function()
-    except Exception as error:  # a run is worth more than a complete record of it
-        problems.append(f"{what}: {type(error).__name__}: {error}")
+        found = read_json(checkout.read_bytes())
+    except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
 
 
-def _context() -> Context:
-    # Without this, the import fails where git is not on PATH.
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    with warnings.catch_warnings():
-        # It asks for the time in a way that Python 3.12 deprecates.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from reproducible import Context  # imports GitPython, and takes 0.15 s
-
-        return Context()
+def _hidden(secrets: Sequence[str]) -> list[str]:
+    return [*secrets, *(os.environ.get(name, "") for name in KEY_VARIABLES)]

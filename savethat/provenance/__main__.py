@@ -1,8 +1,7 @@
 """`python -m savethat.provenance --root DIR --out FILE -- ARGV...`: the record, beside the run.
 
-FILE is written aside and renamed. The node's arguments are read from `args.json` beside it. Secrets
-to keep out of it come through a pipe on stdin, one JSON string a line, never as arguments: those
-are shown to every user of the machine.
+See `beside.gather`. Secrets to keep out of FILE come through a pipe on stdin, one JSON string a
+line, never as arguments: those are shown to every user of the machine.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ import selectors
 import stat
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from savethat.provenance import collect
-from savethat.run.layout import ARGS_FILE
+from savethat.provenance.beside import gather
 
 _STDIN_TIMEOUT = 10.0
 
@@ -39,57 +36,31 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--freeze", type=Path, help="freeze the code now, into this folder")
     parser.add_argument("--reproduces", default="", help="the key of the run that it repeats")
     parser.add_argument("--attempt", type=int, help="which attempt of the run it is, from 1")
+    parser.add_argument("--checkout", type=Path, help="where the launch keeps what git says")
     options = parser.parse_args(argv[:split])
-    os.nice(10)  # the run goes first
-    # GitPython's commands take no lock either.
-    os.environ["GIT_OPTIONAL_LOCKS"] = "0"
     secrets, problem = _secrets(0)
-    capsule, freeze_problem = options.capsule, ""
-    if options.freeze is not None:
-        capsule, freeze_problem = _freeze(options.root, options.freeze, secrets)
-    out: Path = options.out
-    args, args_problem = _args(out.with_name(ARGS_FILE))
-    record = collect(
+
+    def freeze() -> str:
+        from savethat.code import capture
+        from savethat.config import load
+
+        # The last one is the key itself; the key's id may be named in code.
+        folder, config = options.freeze, load(project=options.root)
+        return capture(config, folder, secrets=secrets[-1:], extra=()).name
+
+    gather(
         options.root,
+        options.out,
         argv[split + 1 :],
         secrets,
-        args=args,
-        capsule=capsule,
+        capsule=options.capsule,
         reproduces=options.reproduces,
         attempt=options.attempt,
+        checkout=options.checkout,
+        freeze=freeze if options.freeze is not None else None,
+        problems=[problem] if problem else [],
     )
-    record["problems"] += filter(None, (problem, args_problem, freeze_problem))
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        aside.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
     return 0
-
-
-def _freeze(root: Path, folder: Path, secrets: Sequence[str]) -> tuple[str, str]:
-    """The name of the capsule of the code as it is now; or none, and why."""
-    from savethat.code import capture
-    from savethat.config import load
-    from savethat.errors import SavethatError
-
-    try:
-        # The last one is the key itself; the key's id may be named in code.
-        return capture(load(project=root), folder, secrets=secrets[-1:], extra=()).name, ""
-    except SavethatError as error:
-        return "", f"code: {error}"
-
-
-def _args(path: Path) -> tuple[Mapping[str, Any], str]:
-    """The node's arguments, none where no run lies there; and what was wrong with them."""
-    try:
-        args = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}, ""
-    except (OSError, ValueError) as error:
-        return {}, f"seeds: {error}"
-    return (args, "") if isinstance(args, dict) else ({}, f"seeds: {path} holds no arguments")
 
 
 def _secrets(descriptor: int) -> tuple[list[str], str]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from savethat.provenance.redaction import without_credentials
 from savethat.provenance.tools import ToolError, ask
-
-if TYPE_CHECKING:
-    from reproducible import Context
 
 DIFF_LIMIT = 1_000_000
 UNTRACKED_LIMIT = 1_000
 
 # Not taking locks lets the user's own git commands go on meanwhile.
 _ENVIRON = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+_STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
 # A patch that applies, whatever the user's configuration makes of diffs on the screen.
 _DIFF = (
     "diff",
@@ -31,11 +29,16 @@ _DIFF = (
 
 
 def describe_checkout(
-    root: Path, context: Context | None, problems: list[str]
+    root: Path, version: str | None, problems: list[str]
 ) -> dict[str, Any] | None:
     """The checkout's commit and how it differs from it; None where `root` is in none.
 
     Paths are relative to the checkout's own root. See `collect` for the fields.
+
+    Args:
+        root: a folder in it.
+        version: git's own.
+        problems: takes sentences on what could not be had.
     """
     if shutil.which("git") is None:
         problems.append("git: there is no git on PATH")
@@ -45,56 +48,49 @@ def describe_checkout(
     except ToolError as error:
         problems.append(f"git: {root} is not in a checkout: {error}")
         return None
-    known = _library_facts(top, context, problems)
-    commit = known.get("hash") or _quiet(top, "rev-parse", "--verify", "HEAD")
-    if commit is None:
-        problems.append("git: there is no commit yet")
 
-    def attempt(*command: str, limit: int = DIFF_LIMIT) -> tuple[bytes, bool] | None:
+    def attempt(*command: str) -> tuple[bytes, bool] | None:
         try:
-            return _git(top, command, limit)
+            return _git(top, command)
         except ToolError as error:
             problems.append(f"git {command[0]}: {error}")
             return None
 
-    diff = attempt(*_DIFF, commit or _empty_tree(top), "--")
-    listed = attempt("ls-files", "--others", "--exclude-standard", "-z")
-    names = None if listed is None else _names(listed[0])
-    text = None if diff is None else _whole_lines(*diff)
+    listed = attempt(*_STATUS)
+    status = _Status(*listed) if listed is not None else None
+    if status is not None and status.commit is None:
+        problems.append("git: there is no commit yet")
+    diff: tuple[bytes, bool] | None = (b"", False)
+    if status is None or status.changed:
+        diff = attempt(*_DIFF, (status and status.commit) or _empty_tree(top), "--")
     return {
         "root": str(top),
-        "version": known["version"].removeprefix("git version ") if known else None,
-        "commit": commit,
-        "branch": _quiet(top, "symbolic-ref", "--short", "HEAD"),
+        "version": version,
+        "commit": status and status.commit,
+        "branch": status and status.branch,
         "remote": _remote(top),
-        "dirty": _dirty(known.get("dirty"), text, names),
-        "diff": text,
+        "dirty": None if status is None else status.changed or bool(status.untracked),
+        "diff": None if diff is None else _whole_lines(*diff),
         "diff_cut": diff is not None and diff[1],
-        "untracked": None if names is None else names[:UNTRACKED_LIMIT],
-        "untracked_cut": names is not None
-        and listed is not None
-        and (listed[1] or len(names) > UNTRACKED_LIMIT),
+        "untracked": None if status is None else status.untracked[:UNTRACKED_LIMIT],
+        "untracked_cut": status is not None
+        and (status.cut or len(status.untracked) > UNTRACKED_LIMIT),
     }
 
 
-def _library_facts(top: Path, context: Context | None, problems: list[str]) -> dict[str, Any]:
-    """`hash`, `dirty` and `version`; empty where there is no commit yet."""
-    if context is None:
-        return {}
-    try:
-        # Its own diff has no bound in size.
-        context.add_repo(str(top), allow_dirty=True, diff=False)
-    except Exception as error:  # GitPython raises many kinds, ValueError without a commit
-        problems.append(f"reproducible: {error}")
-        return {}
-    facts: dict[str, Any] = context.data["repositories"][str(top)]
-    return facts
+class _Status:
+    """What `git status` says: see its manual, porcelain format version 2."""
 
-
-def _dirty(tracked: bool | None, diff: str | None, untracked: list[str] | None) -> bool | None:
-    if tracked or diff or untracked:
-        return True
-    return None if diff is None or untracked is None else False
+    def __init__(self, answer: bytes, cut: bool) -> None:
+        # What is cut off, or behind the last NUL, is no whole entry.
+        *lines, _ = answer.decode(errors="replace").split("\0")
+        headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
+        commit, branch = headers.get("branch.oid"), headers.get("branch.head")
+        self.commit = None if commit == "(initial)" else commit
+        self.branch = None if branch == "(detached)" else branch
+        self.untracked = [line[2:] for line in lines if line.startswith("? ")]
+        self.changed = any(line.startswith(("1 ", "2 ", "u ")) for line in lines)
+        self.cut = cut
 
 
 def _empty_tree(top: Path) -> str:
@@ -103,26 +99,15 @@ def _empty_tree(top: Path) -> str:
 
 
 def _remote(top: Path) -> str | None:
-    remotes = (_quiet(top, "remote") or "").split()
-    if not remotes:
-        return None
-    name = "origin" if "origin" in remotes else remotes[0]
     # As configured: `git remote get-url` puts in what url.*.insteadOf says, tokens too.
-    url = _quiet(top, "config", "--get", f"remote.{name}.url")
-    return None if url is None else without_credentials(url)
-
-
-def _quiet(folder: Path, *command: str) -> str | None:
-    """As `_line`; None where git says no: there is no branch, no remote, no commit."""
     try:
-        return _line(folder, *command)
-    except ToolError:
+        answer, _ = _git(top, ("config", "-z", "--get-regexp", r"^remote\..*\.url$"))
+    except ToolError:  # there is none
         return None
-
-
-def _names(answer: bytes) -> list[str]:
-    *names, _ = answer.decode(errors="replace").split("\0")
-    return names
+    entries = (entry.partition("\n") for entry in answer.decode(errors="replace").split("\0"))
+    urls = {key.removeprefix("remote.").removesuffix(".url"): url for key, _, url in entries if key}
+    name = "origin" if "origin" in urls else min(urls, default="")
+    return without_credentials(urls[name]) if urls else None
 
 
 def _whole_lines(answer: bytes, cut: bool) -> str:

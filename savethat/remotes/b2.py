@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from typing_extensions import override
 
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 from savethat.errors import MissingError, StorageError
 from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored, whole
 from savethat.remotes.names import check_b2_name, check_prefix, part_name, too_large

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 from savethat.errors import DeniedError, StorageError
 from savethat.remotes import b2_rights
 from savethat.remotes.b2_authorization import Authorization, Kept

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from savethat import cache
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 
 # Seconds; B2's tokens are good for 24 hours.
 _GOOD = 20 * 3600

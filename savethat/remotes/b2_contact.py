@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent import futures
 
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 from savethat.errors import UnreachableError
 from savethat.remotes.b2_account import Account
 from savethat.remotes.b2_engine import Engine

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from urllib3 import BaseHTTPResponse
 from urllib3 import exceptions as urllib3
@@ -22,6 +22,7 @@ from savethat.remotes import b2_retry as policy
 from savethat.remotes.b2_failures import REPEATED, GaveUpError, NoAnswerError, RefusalError
 from savethat.remotes.b2_retry import Tries
 from savethat.remotes.b2_sockets import Connections, Sockets
+from savethat.remotes.b2_wire import Answer
 from savethat.remotes.patience import Patience
 
 # Calls during which the server moves the bytes of large files.
@@ -30,6 +31,10 @@ _JOINS = ("/b2_copy_part", "/b2_copy_file", "/b2_finish_large_file")
 # What is raised where there is no answer, or it breaks off.
 NO_ANSWER = urllib3.HTTPError
 _NO_CONNECTION = (urllib3.ConnectTimeoutError, urllib3.NewConnectionError, urllib3.SSLError)
+
+_AGENT = f"savethat/{__version__}"
+
+_Reply = TypeVar("_Reply", Answer, BaseHTTPResponse)
 
 
 class Engine:
@@ -82,9 +87,7 @@ class Engine:
         url: str,
         headers: Mapping[str, str],
         body: Any = None,
-        *,
-        stream: bool = False,
-    ) -> BaseHTTPResponse:
+    ) -> Answer:
         """Sends a request until there is an answer that counts; an upload once.
 
         Args:
@@ -92,24 +95,50 @@ class Engine:
             url: where to.
             headers: go along.
             body: bytes, or what has them to read.
-            stream: whether the answer's content is read later, by the caller.
 
         Raises:
             RefusalError: B2 said no.
             NoAnswerError: an upload has none.
             GaveUpError: there is none.
         """
-        headers = {"User-Agent": f"savethat/{__version__}", **headers}
+        headers = {"User-Agent": _AGENT, **headers}
+
+        def send() -> Answer:
+            timeout = self._timeout(url, headers)
+            if body is None or isinstance(body, bytes):
+                return self._connections.exchange(method, url, headers, body, timeout)
+            response = self._connections.send(method, url, headers, body, timeout, stream=False)
+            return Answer(response.status, response.headers, response.data)
+
         if "X-Bz-Content-Sha1" in headers:
             try:
-                return self._once(method, url, headers, body, stream=stream)
+                return self._once(send)
             except NO_ANSWER as error:
                 raise NoAnswerError(f"no answer: {error}") from error
+        return self._repeated(send, headers)
+
+    def open(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """Asks for what the caller reads from the answer, and then closes.
+
+        Raises:
+            RefusalError: B2 said no.
+            GaveUpError: there is no answer.
+        """
+        headers = {"User-Agent": _AGENT, **headers}
+
+        def send() -> BaseHTTPResponse:
+            timeout = self._timeout(url, headers)
+            return self._connections.send("GET", url, headers, None, timeout, stream=True)
+
+        return self._repeated(send, headers)
+
+    def _repeated(self, send: Callable[[], _Reply], headers: dict[str, str]) -> _Reply:
+        """Sends until there is an answer that counts; a new token goes into the headers."""
         tries = Tries(self.patience, policy.LIMIT)
         renewals = 0
         while True:
             try:
-                return self._once(method, url, headers, body, stream=stream)
+                return self._once(send)
             except NO_ANSWER as error:
                 tries.wait(f"no answer: {error}")
             except RefusalError as refused:
@@ -124,18 +153,14 @@ class Engine:
                 else:
                     raise
 
-    def _once(
-        self, method: str, url: str, headers: dict[str, str], body: Any, *, stream: bool
-    ) -> BaseHTTPResponse:
+    def _once(self, send: Callable[[], _Reply]) -> _Reply:
         first = not self.sockets.any
         try:
             self.patience.check()
         except UnreachableError as error:
             raise GaveUpError(error.message) from None
         try:
-            response = self._connections.send(
-                method, url, headers, body, self._timeout(url, headers), stream=stream
-            )
+            response = send()
             said = {} if response.status < 400 else _error(response)
         except NO_ANSWER as no_answer:
             if _may_have_arrived(no_answer):
@@ -152,7 +177,7 @@ class Engine:
             raise RefusalError(response.status, code, message, wait)
         return response
 
-    def _judge(self, response: BaseHTTPResponse, said: Mapping[str, Any]) -> None:
+    def _judge(self, response: Answer | BaseHTTPResponse, said: Mapping[str, Any]) -> None:
         """Notes an answer that leaves in doubt what was done; raises where it is not B2's."""
         status = response.status
         # B2's own way to say that it is busy, and has done nothing.
@@ -200,7 +225,7 @@ class Engine:
             raise GaveUpError(f"{why} (for {now - self._silent_since:.0f} s)") from error
 
 
-def answered(response: BaseHTTPResponse) -> dict[str, Any]:
+def answered(response: Answer) -> dict[str, Any]:
     """The JSON of an answer.
 
     Raises:
@@ -220,7 +245,7 @@ def _may_have_arrived(error: Exception) -> bool:
     return not isinstance(error, _NO_CONNECTION)
 
 
-def _error(response: BaseHTTPResponse) -> dict[str, Any]:
+def _error(response: Answer | BaseHTTPResponse) -> dict[str, Any]:
     """What the content of a refusal says; reading it gives the connection back."""
     try:
         error = json.loads(response.data)

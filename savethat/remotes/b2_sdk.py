@@ -16,7 +16,7 @@ from b2sdk import v2
 from b2sdk.v2 import exception as b2
 from typing_extensions import override
 
-from savethat.config.credentials import Credentials
+from savethat.config import Credentials
 from savethat.remotes.b2_authorization import Authorization
 from savethat.remotes.b2_engine import Engine, answered
 from savethat.remotes.b2_failures import B2Error, GaveUpError, RefusalError

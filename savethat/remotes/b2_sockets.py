@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
+import ssl
 import threading
 import urllib.request
 import weakref
@@ -15,6 +17,8 @@ from urllib.parse import urlsplit
 import certifi
 import urllib3
 from urllib3.util import Timeout, make_headers, parse_url
+
+from savethat.remotes.b2_wire import Answer, exchange
 
 # At a time and host: more threads than that would connect anew for each call.
 _CONNECTIONS = 72
@@ -66,16 +70,56 @@ class Connections:
         self._managers: dict[str, urllib3.PoolManager] = {}
         # By scheme and host.
         self._proxies: dict[tuple[str, str], str] = {}
+        # By scheme and host as well: those in use.
+        self._pools: dict[tuple[str, str], Any] = {}
 
     def open(self, url: str, timeout: float) -> None:
         """Makes a connection to a URL's host, which the next request to it uses.
 
         Raises:
             urllib3.exceptions.HTTPError: there is no way to it.
-            OSError: as well.
         """
-        pool: Any = self._manager(url).connection_from_url(url)
-        pool.open_one(timeout)
+        pool = self._pool(url)
+        pool._put_conn(pool.opened(timeout))
+
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        timeout: tuple[float, float],
+    ) -> Answer:
+        """Sends a request whose content is in memory, once, and reads the answer to its end.
+
+        Args:
+            method: of HTTP.
+            url: where to.
+            headers: go along.
+            body: the content, if any.
+            timeout: seconds to connect or to send, and to wait for a part of the answer.
+
+        Raises:
+            urllib3.exceptions.HTTPError: there is no answer.
+        """
+        pool = self._pool(url)
+        if pool.proxy is not None and pool.scheme == "http":  # which wants the whole URL
+            response = self.send(method, url, headers, body, timeout, stream=False)
+            return Answer(response.status, response.headers, response.data)
+        host, _, path = url.partition("://")[2].partition("/")
+        connection = pool.opened(timeout[0])
+        answer = None
+        try:
+            answer = exchange(connection.sock, method, host, f"/{path}", headers, body, timeout)
+        except TimeoutError as error:
+            raise urllib3.exceptions.ReadTimeoutError(pool, url, f"timed out: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise urllib3.exceptions.ProtocolError(f"connection broken: {error!r}") from error
+        finally:
+            if answer is None or answer.last:
+                connection.close()
+            pool._put_conn(connection)
+        return answer
 
     def send(
         self,
@@ -111,6 +155,16 @@ class Connections:
             preload_content=not stream,
             decode_content=False,
         )
+
+    def _pool(self, url: str) -> Any:
+        scheme, _, rest = url.partition("://")
+        where = (scheme, rest.partition("/")[0])
+        pool = self._pools.get(where)
+        if pool is None or pool.pool is None:  # its manager closes those of too many hosts
+            if len(self._pools) >= _HOSTS:
+                self._pools.clear()
+            pool = self._pools[where] = self._manager(url).connection_from_url(url)
+        return pool
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -167,16 +221,25 @@ def _watched(pool: Any, sockets: Sockets) -> type[Any]:
     class Pool(pool):  # type: ignore[misc] # see Connection
         ConnectionCls = Connection
 
-        def open_one(self, timeout: float) -> None:
+        def opened(self, timeout: float) -> Any:
+            """A connection that is open; it is given back with `_put_conn`."""
             connection = self._get_conn()
+            if not connection.is_closed:
+                return connection
+            connection.timeout = timeout
             try:
-                if connection.is_closed:
-                    connection.timeout = timeout
-                    if self.proxy is not None and self.scheme == "https":
-                        self._prepare_proxy(connection)
-                    else:
-                        connection.connect()
-            finally:
+                if self.proxy is not None and self.scheme == "https":
+                    self._prepare_proxy(connection)
+                else:
+                    connection.connect()
+            except BaseException as error:
+                connection.close()
                 self._put_conn(connection)
+                if isinstance(error, ssl.SSLError):
+                    raise urllib3.exceptions.SSLError(error) from error
+                if isinstance(error, OSError):
+                    raise urllib3.exceptions.NewConnectionError(connection, str(error)) from error
+                raise
+            return connection
 
     return Pool

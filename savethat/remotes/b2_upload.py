@@ -30,8 +30,9 @@ CONTENT_TYPE = "b2/x-auto"
 # B2's limit for one version: https://www.backblaze.com/docs/cloud-storage-files#file-information
 INFO_ENTRIES = 10
 
-# Up to this size a file is read into memory: then it cannot change while it is sent.
-_IN_MEMORY = 1024 * 1024
+# Up to this size a file is read into memory, by as many threads as there are: then it cannot change
+# while it is sent.
+_IN_MEMORY = 256 * 1024
 
 Answer = dict[str, Any]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from savethat.errors import StorageError
 
 # Files being written have this name until they are whole; no listing shows them.
 PART = ".savethat-part-"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # B2's own limit is 1,024 bytes; b2sdk stops at these.
 _NAME_BYTES = 1000
@@ -33,7 +36,7 @@ def check_name(name: str) -> None:
     """
     if any(segment in ("", ".", "..") for segment in name.split("/")):
         raise _unusable(name, "it is empty, absolute, or has an empty, . or .. part")
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if _CONTROL.search(name):
         raise _unusable(name, "it has a control character")
     if is_part(name):
         raise _unusable(name, f"names beginning with {PART} are kept for files being written")

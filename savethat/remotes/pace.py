@@ -6,7 +6,7 @@ import threading
 import time
 from types import TracebackType
 
-_FIRST = 4
+_FIRST = 8
 _MOST = 32
 # How much faster it must have become to go on adding.
 _FASTER = 1.1

@@ -13,7 +13,8 @@ from types import TracebackType
 
 from savethat.errors import MissingError, StorageError
 
-BLOCK = 1024 * 1024
+# What a thread holds of a file at a time.
+BLOCK = 256 * 1024
 # Linux before 6.13 has file times of a clock that ticks every 4 or 10 ms.
 _TICK_NS = 20_000_000
 

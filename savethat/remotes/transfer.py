@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
+from savethat import logs
 from savethat.errors import StorageError, UnreachableError
-from savethat.logs import logger
 from savethat.remotes import pieces
 from savethat.remotes.base import Entry, Progress, Remote
 from savethat.remotes.names import check_name
@@ -71,7 +71,7 @@ def upload_tree(remote: Remote, folder: Path, name: str, *, bar: Bar = progress_
     """
     files, left_out = pieces.sendable(folder)
     for item, why in left_out:
-        logger.warning("{}/{} is not stored: {}", folder, item, why)
+        logs.logger.warning("{}/{} is not stored: {}", folder, item, why)
     there = {entry.name: entry for entry in remote.list(f"{name}/")}
     total = sum(path.stat().st_size for _, path in files)
     with bar(f"upload {name}", total) as progress:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import TYPE_CHECKING
 
 from savethat.run.layout import ENDINGS
-from savethat.run.record import Mark
+
+if TYPE_CHECKING:
+    from savethat.run.record import Mark
 
 # How long a launch may be under way before its job must be known to the scheduler. It covers the
 # time for which answers of the scheduler are shared between processes, too.

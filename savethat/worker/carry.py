@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from savethat.errors import DeniedError, MissingError, StorageError, UnreachableError
@@ -38,6 +38,8 @@ _FIRST = (
 # A file may be written twice within one tick of its file system's clock (two seconds, at worst)
 # and look the same: one that was younger when it was looked at is compared by its bytes.
 _TICK_NS = 2_000_000_000
+# Bytes from which on a file is one of few that go at a time.
+_LARGE = 256 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,15 +124,15 @@ class CarryOut:
             self._list()
         found = self._scan()
         # With little time, whole files come last: with their pieces they are all there already.
-        self._send(tasks, self._changed(found), in_pieces=not final or by is not None)
+        self._send(tasks, found, self._changed(found), in_pieces=not final or by is not None)
         if final and self._earlier:
             # A worker of an earlier attempt, cut off until now, may have written meanwhile.
             tasks.run([self._list])
-            self._send(tasks, self._changed(found), in_pieces=True)
+            self._send(tasks, found, self._changed(found), in_pieces=True)
         if final:
             known = (name for name in in_order(found) if name in self._known)
             grown = [name for name in known if self._known[name].held.pieces]
-            self._send(tasks, grown, in_pieces=False)
+            self._send(tasks, found, grown, in_pieces=False)
             if self._earlier:
                 # One that was killed may have left versions behind what it wrote last.
                 tasks.run([functools.partial(self._remote.prune, f"{self._key}/")])
@@ -204,9 +206,21 @@ class CarryOut:
         self._known[name] = dataclasses.replace(known, seen=seen, settled=settled)
         return True
 
-    def _send(self, tasks: Tasks, names: Iterable[str], *, in_pieces: bool) -> None:
+    def _send(
+        self,
+        tasks: Tasks,
+        found: Mapping[str, Fingerprint],
+        names: Iterable[str],
+        *,
+        in_pieces: bool,
+    ) -> None:
         take_pieces = in_pieces and self._in_pieces
-        tasks.run([functools.partial(self._send_one, name, take_pieces) for name in names])
+        sendings: list[Callable[[], None]] = []
+        for name in names:
+            send_it = functools.partial(self._send_one, name, take_pieces)
+            large = found[name].size >= _LARGE
+            sendings.append(functools.partial(tasks.one_of_few, send_it) if large else send_it)
+        tasks.run(sendings)
 
     def _send_one(self, name: str, in_pieces: bool) -> None:
         path, stored = self._folder / name, f"{self._key}/{name}"

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from savethat import node as nodes
+from savethat.args.codec import from_json
+from savethat.discovery import import_node
 from savethat.logs import Line, now_line, only_sink, traceback_text
 from savethat.worker.errand import Errand, one_line
+from savethat.worker.lending import Loan
 from savethat.worker.notice import Notice, Terminated
+from savethat.worker.result import save_result
 
 # Where memory runs out, the kernel is to take the node, and not the supervisor that saves its
 # files. Source: proc(5), oom_score_adj; anyone may raise their own.
@@ -50,7 +54,10 @@ def main() -> int:
     errand_stream = os.fdopen(int(sys.argv[1]), encoding="utf-8")
     os.set_inheritable(int(sys.argv[2]), False)
     events = Events(os.fdopen(int(sys.argv[2]), "w", encoding="utf-8"))
-    errand = Errand.load(errand_stream.readline())
+    line = errand_stream.readline()
+    if not line:  # it is not needed after all
+        return 0
+    errand = Errand.load(line)
     notice = Notice()
     with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
@@ -94,21 +101,9 @@ def _set_path(errand: Errand) -> None:
 
 def run_node(errand: Errand, notice: Notice) -> dict[str, Any]:
     """Runs the errand's node in this process and saves its result; gives back the scalars."""
-    from savethat.args import from_json
-    from savethat.discovery import import_node
-    from savethat.inputs import Inputs
-    from savethat.remotes import open_remote
-    from savethat.storage import Storage
-    from savethat.worker.result import save_result
-
-    remote = open_remote(errand.config, errand.credentials)
-    inputs = Inputs(errand.key)
+    loan = Loan(errand)
     surroundings = nodes.Surroundings(
-        errand.key,
-        errand.output_dir,
-        Storage(errand.config.local_path, remote, inputs=inputs),
-        errand.attempt,
-        errand.deadline,
+        errand.key, errand.output_dir, loan.storage, errand.attempt, errand.deadline
     )
     cls = import_node(errand.node)
     node = cls(from_json(nodes.args_type(cls), errand.args))
@@ -119,7 +114,7 @@ def run_node(errand: Errand, notice: Notice) -> dict[str, Any]:
         node.setup()
         value = node._run()
     finally:
-        inputs.save(errand.output_dir)
+        loan.save_inputs()
     return save_result(value, errand.output_dir)
 
 

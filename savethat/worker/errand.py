@@ -6,11 +6,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from savethat.config import Config, Credentials
-from savethat.worker.journal import Journal
-from savethat.worker.signals import Signals
+
+if TYPE_CHECKING:
+    from savethat.worker.journal import Journal
+    from savethat.worker.signals import Signals
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from savethat import node as nodes
-from savethat.inputs import Inputs
 from savethat.logs import add_sink, now_line, remove_sink, traceback_text
-from savethat.remotes import open_remote
-from savethat.storage import Storage
 from savethat.worker.errand import Ending, Errand, one_line
 from savethat.worker.journal import Journal
+from savethat.worker.lending import Loan
 from savethat.worker.result import save_result
 from savethat.worker.signals import STOPS, Signals
 
@@ -38,14 +36,9 @@ class Inline:
 
     def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
         """Runs the node to its end."""
-        inputs = Inputs(errand.key)
-        remote = open_remote(errand.config, errand.credentials)
+        loan = Loan(errand)
         surroundings = nodes.Surroundings(
-            errand.key,
-            errand.output_dir,
-            Storage(errand.config.local_path, remote, inputs=inputs),
-            errand.attempt,
-            errand.deadline,
+            errand.key, errand.output_dir, loan.storage, errand.attempt, errand.deadline
         )
         nodes.enter(self._node, surroundings)
         sink = add_sink(lambda line: journal.line(line, show=False))
@@ -55,7 +48,7 @@ class Inline:
                     self._node.setup()
                     self.value = self._node._run()
                 finally:
-                    inputs.save(errand.output_dir)
+                    loan.save_inputs()
             return Ending("completed", "", save_result(self.value, errand.output_dir))
         # Everything the node can raise is an ending; the caller gets it back as `error`.
         except BaseException as error:

@@ -17,7 +17,6 @@ from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import COMPLETED, launch_name, marks_prefix
 from savethat.run.record import FOREGROUND, Launch, Mark
 from savethat.run.status import stale_after
-from savethat.worker.capsule import store_code
 from savethat.worker.carry import CarryOut
 from savethat.worker.errand import one_line
 from savethat.worker.folder import RunFolder
@@ -132,6 +131,10 @@ class Keeper(threading.Thread):
 
     def keep_code(self, capsule: str) -> None:
         """Stores the code that was frozen beside the run, if it can be: else it stays at home."""
+        if self._remote is self._home:
+            return
+        from savethat.worker.capsule import store_code  # and with it all that unpacks code
+
         try:
             store_code(self._remote, self._home, capsule)
         except (StorageError, OSError) as error:

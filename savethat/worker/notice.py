@@ -6,8 +6,8 @@ import signal
 from types import FrameType
 from typing import Any
 
+from savethat import logs
 from savethat import node as nodes
-from savethat.logs import logger
 from savethat.worker.signals import WARNINGS
 
 
@@ -63,7 +63,7 @@ class Notice:
         assert self._node is not None
         self._at_checkpoint = True
         try:
-            logger.info("the scheduler is about to end this attempt")
+            logs.logger.info("the scheduler is about to end this attempt")
             nodes.notify_ending(self._node)
         finally:
             self._at_checkpoint = False

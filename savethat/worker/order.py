@@ -16,6 +16,7 @@ from savethat.run.key import stem_of
 from savethat.run.layout import JOBS
 from savethat.run.record import Launch, PlannedRun
 from savethat.untrusted import read_json
+from savethat.worker.aside import write_aside
 
 ORDER_FILE = "order.json"
 
@@ -111,10 +112,3 @@ def orders_of(root: Path, key: str) -> Iterator[Launch]:
             launch = Order.read(path).launch
             if any(run.key == key for run in launch.runs):
                 yield launch
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Writes a file under another name and renames it: nobody sees half of it."""
-    aside = path.with_name(f".savethat-part-{path.name}")
-    aside.write_bytes(content)
-    aside.replace(path)

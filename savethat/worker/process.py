@@ -6,24 +6,22 @@ import contextlib
 import dataclasses
 import json
 import os
-import resource
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from savethat.config import KEY_VARIABLES, PROJECT_DIR
-from savethat.launchers.processes import end_processes, marker
-from savethat.launchers.slurm.own_job import CANCELLED, TIMEOUT
+from savethat.launchers.processes import end_processes, prepare_to_end
+from savethat.launchers.reasons import CANCELLED, TIMEOUT
 from savethat.logs import Line
 from savethat.worker.errand import Ending, Errand
 from savethat.worker.journal import Journal
 from savethat.worker.memory import KernelKills, resident
-from savethat.worker.signals import PAUSES, STOPS, WARNINGS, Signals
+from savethat.worker.signals import PAUSES, STOPS, Signals
+from savethat.worker.spawn import Child, start_child
 
 # How long the pipes are read after the child's end, when a process it left behind holds them.
 DRAIN = 2.0
@@ -43,6 +41,7 @@ class ChildProcess:
         held: file descriptors of locks that are to be held until the child is gone, too.
         cause: called after a SIGTERM: why it came, where the scheduler has said it.
         memory: what the run's job asked for, as sbatch's `--mem` has it; may be empty.
+        child: the one that was started for the run already; None: it is started when it runs.
     """
 
     def __init__(
@@ -52,54 +51,38 @@ class ChildProcess:
         held: Sequence[int] = (),
         cause: Callable[[], str] = lambda: "",
         memory: str = "",
+        child: Child | None = None,
     ) -> None:
         self._grace = grace
         self._held = tuple(held)
         self._cause = cause
         self._memory = memory
+        self._child = child
 
     def run(self, errand: Errand, journal: Journal, signals: Signals) -> Ending:
         """Runs the errand's node to its end, and ends whatever it leaves running."""
-        # Both hold the bucket's key in memory, and a core dump is something people pass on.
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         signals.catch(PAUSES)
-        errand_read, errand_write = os.pipe()
-        events_read, events_write = os.pipe()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
-        try:
-            process = subprocess.Popen(
-                [
-                    *(errand.python or sys.executable, "-m", __package__ + ".child"),
-                    *(str(errand_read), str(events_write)),
-                ],
-                # A terminal's stdin belongs to the session the child has left.
-                stdin=subprocess.DEVNULL if _is_terminal(0) else None,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(errand_read, events_write, *self._held),
-                env={
-                    **open_environment(),
-                    **marker(errand.key, errand.attempt),
-                    PROJECT_DIR: str(errand.config.root),
-                },
-                start_new_session=True,
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(errand_read)
-            os.close(events_write)
+        child = self._child or start_child(
+            errand.key,
+            errand.attempt,
+            errand.config.root,
+            python=errand.python,
+            held=self._held,
+        )
+        process = child.process
         outcome = Said()
         kills = KernelKills()
-        pump = _Pump(process, events_read, journal, outcome, kills)
+        pump = _Pump(process, child.events, journal, outcome, kills)
         pump.start()
         threading.Thread(target=_wake_at_end, args=(process, signals), daemon=True).start()
         # The write end stays open until the child has ended: it is the child's lifeline.
-        with os.fdopen(errand_write, "w", encoding="utf-8") as lifeline:
+        with os.fdopen(child.lifeline, "w", encoding="utf-8") as lifeline:
             try:
                 lifeline.write(errand.dump() + "\n")
                 lifeline.flush()
             except BrokenPipeError:
                 pass  # it ended before it could read: its exit code says why
+            prepare_to_end()
             killed_by_us = self._watch(process, signals, journal)
             _signal_group(process, signal.SIGKILL)
         code = process.returncode
@@ -266,24 +249,6 @@ def read_ending(
     if code < 0:
         return Ending("failed", f"killed by {signal.Signals(-code).name}")
     return Ending("failed", f"exit code {code}")
-
-
-def open_environment() -> dict[str, str]:
-    """This process's environment without its secrets, for the processes it starts.
-
-    The child's storage gets them through the pipe.
-    """
-    environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
-    # What a node prints is seen when it prints it.
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
-
-
-def _is_terminal(number: int) -> bool:
-    try:
-        return os.isatty(number)
-    except OSError:
-        return True  # closed: there is nothing to pass on either
 
 
 def _wake_at_end(process: subprocess.Popen[bytes], signals: Signals) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from savethat.errors import SavethatError
 from savethat.run.layout import RESULT_JSON, RESULT_PICKLE
-from savethat.worker.order import write_aside
+from savethat.worker.aside import write_aside
 
 # A longer text is an output, not a figure for a table.
 TEXT_LIMIT = 200

@@ -17,7 +17,7 @@ from savethat.remotes import Remote, open_remote
 from savethat.remotes.directory import DirectoryRemote
 from savethat.run.layout import ARGS_FILE, LOG_FILE, STARTED, launch_name, live_log
 from savethat.run.record import Mark, Place, PlannedRun
-from savethat.worker.earlier import bring_back
+from savethat.worker.aside import write_aside
 from savethat.worker.errand import Ending, Errand, Runner
 from savethat.worker.folder import RunFolder
 from savethat.worker.gathering import await_provenance, frozen_beside, gather_provenance
@@ -25,7 +25,7 @@ from savethat.worker.journal import Journal, Terminal
 from savethat.worker.keeper import Keeper
 from savethat.worker.ledger import RemovedError
 from savethat.worker.live import LiveLog
-from savethat.worker.order import Order, write_aside
+from savethat.worker.order import Order
 from savethat.worker.post import Outcome, Post
 from savethat.worker.signals import Signals
 
@@ -61,6 +61,8 @@ def supervise(
     folder = post.folder.path
     with Signals() as signals:
         if run.attempt > 1:
+            from savethat.worker.earlier import bring_back
+
             end_processes(run.key)
             bring_back(post.folder, run, store, home)
         live = None
@@ -86,14 +88,11 @@ def supervise(
         if not post.published:
             keeper.announce()
         journal.event(f"attempt {run.attempt} of {run.key} begins on {post.place.host}")
-        keeper.start()
+        unwritten = _write_args(folder, run)
+        # Before there is another thread: then it can be a fork.
         provenance = gather_provenance(order, run, folder, post.credentials)
-        try:
-            write_aside(folder / ARGS_FILE, json.dumps(run.args, indent=2).encode())
-        except OSError as error:
-            ending = Ending("failed", f"{ARGS_FILE} cannot be written: {error.strerror}")
-        else:
-            ending = runner.run(_errand(order, run, post), journal, signals)
+        keeper.start()
+        ending = unwritten or runner.run(_errand(order, run, post), journal, signals)
         wait = PROVENANCE_WAIT
         if post.job is not None and signals.stopped_by is not None:
             by = signals.stopped_at + post.job.kill_wait - MARGIN
@@ -130,6 +129,15 @@ def supervise(
     if synced and config.b2 is not None and remote is home:
         return Outcome(ending, synced=False, trouble=_why_at_home(post))
     return Outcome(ending, synced, keeper.trouble)
+
+
+def _write_args(folder: Path, run: PlannedRun) -> Ending | None:
+    """Writes the node's arguments; where that cannot be, how the run ends."""
+    try:
+        write_aside(folder / ARGS_FILE, json.dumps(run.args, indent=2).encode())
+    except OSError as error:
+        return Ending("failed", f"{ARGS_FILE} cannot be written: {error.strerror}")
+    return None
 
 
 def _is_published(order: Order, remote: Remote, home: DirectoryRemote) -> bool:

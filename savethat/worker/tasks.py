@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable
 
 from savethat.errors import MissingError, StorageError, UnreachableError
 
-PARALLEL = 8
+# As many as help small files anywhere; how many a remote really does at a time is for it to say.
+PARALLEL = 32
+# Of those that move much: more would only share the link, and be there later, each of them.
+FEW = 8
 
 
 class ChangingError(StorageError):
@@ -17,7 +20,7 @@ class ChangingError(StorageError):
 
 
 class Tasks:
-    """Begins eight at a time, in order, until the time is up or the remote cannot be reached.
+    """Begins some at a time, in order, until the time is up or the remote cannot be reached.
 
     Args:
         by: when to begin nothing more, by `time.monotonic`; None for never.
@@ -29,6 +32,7 @@ class Tasks:
         self._changing: list[StorageError] = []
         self._away = threading.Event()
         self._skipped = threading.Event()
+        self._few = threading.Semaphore(FEW)
 
     @property
     def complete(self) -> bool:
@@ -46,6 +50,11 @@ class Tasks:
                 self._changing.append(error)
             except StorageError as error:
                 self._errors.append(error)
+
+    def one_of_few(self, task: Callable[[], object]) -> None:
+        """Carries out a task of those that are few at a time, if there still is time by then."""
+        with self._few:
+            self._begin(task)
 
     def _begin(self, task: Callable[[], object]) -> None:
         if self._away.is_set() or (self._by is not None and time.monotonic() >= self._by):

@@ -140,19 +140,20 @@ class B2Server:
         return [file for file in self.files(prefix, versions=True) if file["action"] == "start"]
 
     def seed(
-        self, count: int, name_format: str = "seed/{i:08d}", size: int = 0, first: int = 0
+        self,
+        count: int,
+        name_format: str = "seed/{i:08d}",
+        size: int = 0,
+        first: int = 0,
+        info: Mapping[str, str] | None = None,
     ) -> None:
-        """Adds zero-filled files without upload calls; `i` counts from `first`."""
-        self._object(
-            "/_seed",
-            {
-                "bucket": self.bucket,
-                "count": count,
-                "format": name_format,
-                "size": size,
-                "first": first,
-            },
-        )
+        """Adds zero-filled files without upload calls; `i` counts from `first`, in `info` too."""
+        body: Json = {"bucket": self.bucket, "format": name_format, "size": size}
+        if info is not None:
+            body["info"] = info
+        for start in range(first, first + count, _BATCH):
+            number = min(_BATCH, first + count - start)
+            self._object("/_seed", {**body, "count": number, "first": start})
 
     def seed_files(self, files: Sequence[tuple[str, Mapping[str, str]]], size: int = 0) -> None:
         """Adds zero-filled files of these names and info headers without upload calls."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 
 from . import lifecycle
@@ -14,6 +15,7 @@ from .state import Emulator
 from .wire import Request
 
 _ALL = 10**9
+_NUMBER = re.compile(r"\{i:?([^{}]*)\}")
 
 
 def answer(emulator: Emulator, request: Request) -> None:
@@ -109,11 +111,19 @@ def _seed(emulator: Emulator, params: Json) -> Json:
         files = [(str(name), dict(info)) for name, info in params["files"]]
     else:
         template, first = params.get("format", "seed/{i:08d}"), int(params.get("first", 0))
-        info = {"src_last_modified_millis": str(params.get("mtime_ms", 1_700_000_000_000))}
-        numbers = range(first, first + int(params["count"]))
-        files = [(template.format(i=i), info) for i in numbers]
+        mtime = str(params.get("mtime_ms", 1_700_000_000_000))
+        info = params.get("info", {"src_last_modified_millis": mtime})
+        files = [
+            (_filled(template, i), {name: _filled(text, i) for name, text in info.items()})
+            for i in range(first, first + int(params["count"]))
+        ]
     emulator.store.seed(bucket, files, int(params.get("size", 0)))
     return {"ok": True, "files": len(bucket.names)}
+
+
+def _filled(template: str, i: int) -> str:
+    """A template with a number in it; JSON's braces stay."""
+    return _NUMBER.sub(lambda match: format(i, match[1]), template)
 
 
 def _lifecycle(emulator: Emulator, params: Json) -> Json:

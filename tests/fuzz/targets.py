@@ -24,6 +24,7 @@ from savethat.catalog.filters import Filter, parse_age, parse_status, parse_time
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
 from savethat.cli import table
+from savethat.cli.completing.keys import keep_keys, recall_keys
 from savethat.cli.completing.memory import Memory, keep, recall
 from savethat.cli.launching import read_arguments
 from savethat.cli.terminal import TerminalLog
@@ -32,10 +33,16 @@ from savethat.code.manifest import NAME as MANIFEST
 from savethat.code.manifest import import_paths
 from savethat.config import Config, Credentials, credentials, load, store_credentials
 from savethat.config.model import B2Config
-from savethat.errors import ArgumentError, SavethatError, StorageError, UsageError
+from savethat.errors import (
+    ArgumentError,
+    SavethatError,
+    SchedulerError,
+    StorageError,
+    UsageError,
+)
 from savethat.inputs import InputsRecord
 from savethat.launchers.output import last_line
-from savethat.launchers.slurm import accounting
+from savethat.launchers.slurm import accounting, shared
 from savethat.launchers.slurm.limits import format_limit, parse_limit
 from savethat.launchers.slurm.squeue import read_rows
 from savethat.launchers.slurm.states import read_state
@@ -300,9 +307,16 @@ def _caches(content: bytes, folder: Path) -> None:
         for remembered in place.glob("completion-*"):
             remembered.write_bytes(content)
         recall(folder)
+        keep_keys(folder, {"A": ""})
+        for remembered in place.glob("keys-*"):
+            remembered.write_bytes(remembered.read_bytes().split(b"\n")[0] + b"\n" + content)
+        recall_keys(folder)
         (place / "sacct.json").write_bytes(content)
         for entry in accounting._read("sacct.json").values():
-            accounting._good(entry, "", 10.0)
+            entry.is_good("", 0.0, 10.0)
+        (place / "failed-squeue.json").write_bytes(content)
+        with contextlib.suppress(SchedulerError):
+            shared.raise_failure("squeue.json", began=0.0, max_age=10.0)
     finally:
         if old is None:
             del os.environ["XDG_CACHE_HOME"]

@@ -48,7 +48,7 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def place_of(process: subprocess.Popen[str]) -> Place:
-    started = process_start(psutil.Process(process.pid))
+    started = process_start(process.pid)
     return dataclasses.replace(this_process(), pid=process.pid, pid_started=started)
 
 

@@ -184,8 +184,10 @@ def test_a_worker_that_dies_before_it_says_a_word_leaves_its_reason(
     turn(runner)
     logs = [queue_output(tmp_path / "A", n) for n in (0, 1)]
     await_true(lambda: all(log.read_text() for log in logs), lambda: "workers to begin")
-    runner._children[1][0].kill()
-    runner._children[1][0].wait()
+    first = runner._children[1][0]
+    assert isinstance(first, subprocess.Popen)
+    first.kill()
+    first.wait()
     end_workers(runner, python, 3)
     killed, ended = store.jobs(["A"])
     assert killed.reason.startswith("its worker was killed by SIGKILL: -u -m savethat.worker")

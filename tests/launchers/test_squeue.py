@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from savethat.errors import SchedulerError
 from savethat.launchers.base import JobRef
 from savethat.launchers.foreground import login_name
-from savethat.launchers.slurm import shared
+from savethat.launchers.slurm import accounting, shared
 from savethat.launchers.slurm.queue import Slurm
 from savethat.launchers.slurm.squeue import Row, read_rows
 from savethat.run.key import TIME_FORMAT
@@ -165,14 +166,61 @@ def test_answers_are_shared_until_something_is_submitted(cluster: Cluster) -> No
     assert (cluster.times_asked("squeue"), cluster.times_asked("sacct")) == (2, 2)
 
 
+def test_of_those_who_ask_together_one_does(cluster: Cluster) -> None:
+    # The accounting has it running still: that is no last word, and good for a while all the same.
+    slowly = 'printf x >>"$0.count"; /bin/sleep 0.3'
+    cluster.says("squeue", HEADER, script=slowly)
+    cluster.says("sacct", ACCOUNTS + account(state="RUNNING"), script=slowly)
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: cluster.answer(ref(), max_age=30), range(5)))
+    assert len(set(answers)) == 1
+    assert (cluster.times_asked("squeue"), cluster.times_asked("sacct")) == (1, 1)
+
+
+@pytest.mark.parametrize("program", ["squeue", "sacct", "scontrol"])
+def test_a_slurm_that_fails_is_asked_no_more_often(
+    cluster: Cluster, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_CLUSTER_NAME")
+    cluster.says("scontrol", "ClusterName = lab\n", script='printf x >>"$0.count"')
+    cluster.says(program, script='printf x >>"$0.count"; echo "it is down" >&2; exit 1')
+    for _ in range(3):
+        answer = cluster.answer(ref(), max_age=30)
+        assert isinstance(answer, NotAsked)
+        assert "it is down" in answer.why
+    assert cluster.times_asked(program) == 1
+    # Who must know asks all the same, and so does everybody after a submission.
+    cluster.answer(ref(), max_age=0)
+    assert cluster.times_asked(program) == 2
+    shared.forget_answers()
+    cluster.answer(ref(), max_age=30)
+    assert cluster.times_asked(program) == 3
+
+
+def test_more_runs_than_are_kept_for_long_are_asked_about_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounting, "_KEPT", 2)
+    place = Place(SLURM, "lab", login_name())
+    refs = [JobRef(OLD, position, place, array_size=9) for position in range(4)]
+    for _ in range(2):
+        Slurm().ask(max_age=60).answers(refs)
+    assert cluster.times_asked("sacct") == 1
+
+
 @pytest.mark.parametrize("off", [-7200, 7200])
 def test_what_a_machine_with_another_clock_has_left_is_not_used(cluster: Cluster, off: int) -> None:
-    (file,) = [name for name in map(str, files_after(cluster)) if name.startswith("squeue")]
+    (file,) = [name for name in files_after(cluster) if name.startswith("squeue")]
     content = shared.read(file)
     shared.write(file, {**content, "at": content["at"] + off})
     cluster.answer(ref(), max_age=60)
     assert cluster.times_asked("squeue") == 2
-    shared.write(file, {"failed": time.time() + off, "why": ["it failed", ""]})
+    shared.write(file, None)
+    cluster.says("squeue", script="exit 1")
+    assert isinstance(cluster.answer(ref(), max_age=60), NotAsked)
+    content = shared.read(f"failed-{file}")
+    shared.write(f"failed-{file}", {**content, "at": content["at"] + off})
+    cluster.says("squeue", HEADER)
     assert cluster.answer(ref(), max_age=60) == NoSuchJob()
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from savethat.cli.completing.known import Flag, KnownNode
 from savethat.cli.session import Session
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from savethat.cli.completing.known import Flag, KnownNode
     from savethat.config import Config
 
 
@@ -32,6 +31,8 @@ class NodeCommand(click.Command):
         if not ctx.params.get("node"):
             return super().shell_complete(ctx, incomplete)
         from click.shell_completion import CompletionItem
+
+        from savethat.cli.completing.known import Flag
 
         flags, words = _node_flags(ctx), ctx.params["node_args"]
         typed = _in_full(words[-1]) if words and "=" not in words[-1] else ""
@@ -69,8 +70,7 @@ def complete_keys(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem[Any]]:
     """Whole run keys by their start, or one by its end or the start of its suffix."""
-    from savethat.cli.completing.project import known_keys
-    from savethat.run.status import FINISHED
+    from savethat.cli.completing.keys import known_keys
 
     config = _config(ctx)
     given = ctx.params.get(param.name or "")
@@ -86,9 +86,7 @@ def complete_keys(
         ]
         # For several, a shell would put their common start in the place of what was typed.
         found = found if len(found) == 1 else []
-    # What was queued or running when last seen need not be any more.
-    lasting = {status.value for status in FINISHED}
-    return _items({key: keys[key] if keys[key] in lasting else "" for key in found})
+    return _items({key: keys[key] for key in found})
 
 
 def complete_statuses(
@@ -114,6 +112,8 @@ def _config(ctx: click.Context) -> Config:
     session = root.ensure_object(Session)
     # The group's own function, which says so to the session, is not called during completion.
     if project := root.params.get("project"):
+        from pathlib import Path
+
         # The shell has not expanded it yet, either.
         session.project = Path(os.path.expandvars(project)).expanduser()
     return session.config

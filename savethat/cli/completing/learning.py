@@ -5,15 +5,18 @@ It is a courtesy of theirs: nothing here raises, and nothing is written where no
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savethat.cli.completing.memory import MOST_KEYS, by_time, keep, recall
+from savethat.cli.completing.keys import keep_keys, latest, recall_keys
+from savethat.run.layout import ENDINGS
 
 if TYPE_CHECKING:
     from savethat.discovery import NodeClass
+
+# What was queued or running when it was seen last need not be any more.
+_LASTING = (*ENDINGS, "lost")
 
 
 def remember_nodes(root: Path, nodes: Iterable[NodeClass], *, whole: bool = False) -> None:
@@ -25,6 +28,7 @@ def remember_nodes(root: Path, nodes: Iterable[NodeClass], *, whole: bool = Fals
         whole: whether they are all there are: then every other is forgotten.
     """
     from savethat.cli.completing.classes import look_into
+    from savethat.cli.completing.memory import Memory, keep, recall
 
     memory = recall(root)
     modules = {} if whole else dict(memory.modules)
@@ -35,29 +39,30 @@ def remember_nodes(root: Path, nodes: Iterable[NodeClass], *, whole: bool = Fals
         if module is not None:
             modules[name] = module
     if modules != memory.modules:
-        keep(root, dataclasses.replace(memory, modules=modules))
+        keep(root, Memory(modules))
 
 
 def remember_keys(root: Path, statuses: Mapping[str, str], *, whole: bool = False) -> None:
-    """Remembers runs; the latest 2,000 are kept.
+    """Remembers runs; the latest are kept.
 
     Args:
         root: the project's.
         statuses: by run key.
         whole: whether they are all there are: then every other is forgotten.
     """
-    memory = recall(root)
-    known = dict(statuses) if whole else {**memory.keys, **statuses}
-    latest = sorted(known, key=by_time)[-MOST_KEYS:]
-    keys = {key: known[key] for key in latest}
-    if keys != memory.keys:
-        keep(root, dataclasses.replace(memory, keys=keys))
+    known = recall_keys(root)
+    seen = {key: status if status in _LASTING else "" for key, status in statuses.items()}
+    _keep(root, seen if whole else {**known, **seen}, known)
 
 
 def forget_keys(root: Path, keys: Iterable[str]) -> None:
     """Forgets runs that are no more."""
-    memory = recall(root)
+    known = recall_keys(root)
     gone = set(keys)
-    left = {key: status for key, status in memory.keys.items() if key not in gone}
-    if left != memory.keys:
-        keep(root, dataclasses.replace(memory, keys=left))
+    _keep(root, {key: status for key, status in known.items() if key not in gone}, known)
+
+
+def _keep(root: Path, keys: Mapping[str, str], known: Mapping[str, str]) -> None:
+    kept = latest(keys)
+    if kept != known:
+        keep_keys(root, kept)

@@ -1,4 +1,4 @@
-"""What completion remembers of a project: a file in the user's cache folder.
+"""What completion remembers of a project's nodes: a file in the user's cache folder.
 
 A memory that cannot be read or written costs completions only: nothing here raises.
 """
@@ -14,9 +14,6 @@ from typing import Any
 from savethat import cache
 from savethat.cli.completing.known import Flag, KnownModule, KnownNode
 
-# About as many as a shell can still show, and as are read in no time.
-MOST_KEYS = 2000
-
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
@@ -24,11 +21,9 @@ class Memory:
 
     Args:
         modules: those with nodes, by name.
-        keys: run keys, oldest first, with the status each had.
     """
 
     modules: dict[str, KnownModule] = dataclasses.field(default_factory=dict)
-    keys: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def recall(root: Path) -> Memory:
@@ -45,11 +40,6 @@ def keep(root: Path, memory: Memory) -> None:
     cache.write(_file(root), dataclasses.asdict(memory))
 
 
-def by_time(key: str) -> list[str]:
-    """Orders run keys, which are a node, a time and a suffix."""
-    return key.rsplit("_", 2)[1:]
-
-
 def _file(root: Path) -> str:
     name = hashlib.blake2b(os.fsencode(os.path.realpath(root)), digest_size=12).hexdigest()
     return f"completion-{name}.json"
@@ -64,7 +54,6 @@ def _from_json(data: Any) -> Memory:
             )
             for name, module in data["modules"].items()
         },
-        keys={str(key): str(status) for key, status in data["keys"].items()},
     )
 
 

@@ -1,17 +1,15 @@
-"""A project's nodes and run keys, as far as they can be known at once: see `memory`, `sources`."""
+"""A project's nodes, as far as they can be known at once: see `memory` and `sources`."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from pathlib import Path
 
 from savethat.cli.completing import sources
 from savethat.cli.completing.known import KnownNode
-from savethat.cli.completing.memory import MOST_KEYS, by_time, recall
+from savethat.cli.completing.memory import recall
 from savethat.cli.completing.modules import find_modules
-from savethat.run.key import parse_key
 
 # What reading source may cost: a person waits for it.
 _MOST_MODULES = 300
@@ -35,21 +33,6 @@ def known_nodes(root: Path, package: str) -> dict[str, KnownNode]:
         if nodes is not None:
             found[name] = {cls: _join(node, before.get(cls)) for cls, node in nodes.items()}
     return {f"{name}.{cls}": node for name, nodes in found.items() for cls, node in nodes.items()}
-
-
-def known_keys(root: Path, local_path: Path) -> dict[str, str]:
-    """The latest run keys, with the status each had when last seen, if it was; latest first."""
-    try:
-        names = os.listdir(local_path)  # noqa: PTH208 # twice as fast, and there may be thousands
-    except OSError:
-        names = []
-    known = dict.fromkeys(names, "") | recall(root).keys
-    latest = (
-        name
-        for name in sorted(known, key=by_time, reverse=True)
-        if parse_key(name) is not None  # not a data set
-    )
-    return {key: known[key] for key in itertools.islice(latest, MOST_KEYS)}
 
 
 def _join(now: KnownNode, before: KnownNode | None) -> KnownNode:

@@ -3,6 +3,7 @@
 - `job`: a run in it, and what it takes up
 - `store`, `schema`: what it knows, in one SQLite file
 - `runner`: the process that carries it out, and leaves when there is nothing left to do
+- `workers`: how it starts a run's worker
 - `devices`: GPUs and cores, each one run's at a time, whoever's
 - `environment`: whose environment the runs get
 - `scheduler`: the queue as `ls` and `cancel` ask it

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +23,7 @@ from savethat.launchers.queue.environment import own_fingerprint
 from savethat.launchers.queue.job import Batch, Job, Needs, RunState
 from savethat.launchers.queue.scheduler import KILLED
 from savethat.launchers.queue.store import Store
+from savethat.launchers.queue.workers import Worker, Workers
 
 # How often to look for new runs, for devices that another user gave back, and for the end of
 # workers that are not this process's children. Its own children wake it.
@@ -67,7 +66,8 @@ class Runner:
         self._store = store
         self._environment = environment
         self._cores = cores()
-        self._children: dict[int, tuple[subprocess.Popen[bytes], Job, Path]] = {}
+        self._workers = Workers()
+        self._children: dict[int, tuple[Worker, Job, Path]] = {}
 
     def run(self) -> None:
         """Works until nothing is left to do; at once where another runner has the environment."""
@@ -83,12 +83,13 @@ class Runner:
 
     def _reap(self) -> list[Job]:
         """Notes the runs whose worker is gone; gives back those that are live."""
-        for number, (process, job, log) in list(self._children.items()):
-            if process.poll() is not None:
+        for number, (worker, job, log) in list(self._children.items()):
+            code = worker.poll()
+            if code is not None:
                 del self._children[number]
                 # Where the worker has said how it went, this changes nothing.
-                reason = ": ".join(filter(None, (_ending(process.returncode), last_line(log))))
-                if process.returncode < 0:
+                reason = ": ".join(filter(None, (_ending(code), last_line(log))))
+                if code < 0:
                     self._store.end_killed(number, job.claim, reason)
                 else:
                     self._store.end(number, job.claim, reason=reason)
@@ -145,27 +146,16 @@ class Runner:
         return True
 
     def _start_worker(self, job: Job, batch: Batch, held: Held) -> None:
-        order = batch.folder / "order.json"
-        command = [batch.python, "-u", "-m", "savethat.worker.queued", str(order)]
-        command += [str(job.position), str(job.number), str(job.claim)]
-        command += [_numbers(held.cores), _numbers(held.locks)]
-        environ = dict(os.environ)
-        if batch.needs.devices:
-            # An empty list hides the GPUs from a run that asked for none.
-            environ["CUDA_VISIBLE_DEVICES"] = _numbers(held.gpus)
+        words = [str(batch.folder / "order.json"), str(job.position), str(job.number)]
+        words += [str(job.claim), _numbers(held.cores), _numbers(held.locks)]
+        # An empty list hides the GPUs from a run that asked for none.
+        visible = {"CUDA_VISIBLE_DEVICES": _numbers(held.gpus)} if batch.needs.devices else {}
         log = queue_output(batch.folder, job.position)
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environ,
-                pass_fds=held.locks,
-                # It goes on when this runner is killed.
-                start_new_session=True,
+        with self._store.closed():
+            worker = self._workers.start(
+                batch.python, words, environ=visible, log=log, locks=held.locks
             )
-        self._children[job.number] = process, job, log
+        self._children[job.number] = worker, job, log
 
 
 class _Alarm:

@@ -67,6 +67,9 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or queue_file()
+        self._open()
+
+    def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
@@ -83,6 +86,19 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self._db.close()
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """Has it closed meanwhile: a process that holds an SQLite file open must not fork.
+
+        Raises:
+            SchedulerError: it cannot be opened again.
+        """
+        self._db.close()
+        try:
+            yield
+        finally:
+            self._open()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

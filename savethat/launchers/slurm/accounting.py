@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,33 +50,67 @@ def look_up(refs: Sequence[JobRef], *, cluster: str, max_age: float) -> list[Ans
     Args:
         refs: what squeue did not know.
         cluster: this machine's.
-        max_age: for how many seconds "no such job" is good. That a job is over is good for ever.
+        max_age: for how many seconds an answer, or a failure, is good. That a job is over is good
+            for ever.
     """
     file = f"sacct-{cluster}-{os.getuid()}.json"
-    known = _read(file)
-    at, generation = time.time(), shared.generation()
-    tasks = [task_of(ref) for ref in refs]
-    current = {
-        task: entry
-        for task in tasks
-        if (entry := known.get(_name(task))) and _good(entry, generation, max_age)
-    }
-    missing = {task for task in tasks if task not in current}
-    doubt = ""
-    if missing and commands.installed("sacct"):
-        names = {ref.job_name for ref, task in zip(refs, tasks, strict=True) if task in missing}
-        try:
-            found = _ask(names)
-        except SchedulerError as error:
-            doubt = f"SLURM's accounting could not be asked: {error.message.rpartition('; ')[2]}"
-        else:
-            new = {task: _Entry(at, generation, found.get(task)) for task in missing}
-            current |= new
-            _write(file, {**known, **{_name(task): entry for task, entry in new.items()}})
+    began = time.time()
+    names = {task_of(ref): ref.job_name for ref in refs}
+    found, doubt = _current(file, names, began, max_age), ""
+    if found.keys() != names.keys() and commands.installed("sacct"):
+        with shared.lock(file):
+            # Others may have asked while this process waited for its turn.
+            found = _current(file, names, began, max_age)
+            try:
+                found = _learn(file, names, found, began, max_age)
+            except SchedulerError as error:
+                why = error.message.rpartition("; ")[2]
+                doubt = f"SLURM's accounting could not be asked: {why}"
     return [
-        _answer(current[task].job) if task in current else _unaccounted(ref, doubt)
-        for ref, task in zip(refs, tasks, strict=True)
+        _answer(found[task].job) if task in found else _unaccounted(ref, doubt)
+        for ref, task in zip(refs, map(task_of, refs), strict=True)
     ]
+
+
+def _current(file: str, tasks: Iterable[Task], began: float, max_age: float) -> dict[Task, _Entry]:
+    """What is kept of these tasks, and still good."""
+    known, generation = _read(file), shared.generation()
+    entries = ((task, known.get(_name(task))) for task in tasks)
+    return {
+        task: entry
+        for task, entry in entries
+        if entry is not None and entry.is_good(generation, began, max_age)
+    }
+
+
+def _learn(
+    file: str, names: Mapping[Task, str], found: dict[Task, _Entry], began: float, max_age: float
+) -> dict[Task, _Entry]:
+    """What was found, and sacct's word on the others; it is kept.
+
+    Args:
+        file: where.
+        names: the tasks, and the names of their jobs.
+        found: what need not be asked.
+        began: when this process began to ask.
+        max_age: how many seconds old a failure may be.
+
+    Raises:
+        SchedulerError: it could not be asked, here or in another process a short while ago.
+    """
+    missing = {task: name for task, name in names.items() if task not in found}
+    if not missing:
+        return found
+    shared.raise_failure(file, began=began, max_age=max_age)
+    at, generation = time.time(), shared.generation()
+    try:
+        rows = _ask(set(missing.values()))
+    except SchedulerError as error:
+        shared.note_failure(file, error)
+        raise
+    whole = {**found, **{task: _Entry(at, generation, rows.get(task)) for task in missing}}
+    _write(file, {_name(task): entry for task, entry in whole.items()})
+    return whole
 
 
 def _unaccounted(ref: JobRef, doubt: str) -> Answer:
@@ -112,6 +147,14 @@ class _Entry:
     at: float
     generation: str
     job: _Row | None
+
+    def is_good(self, generation: str, began: float, max_age: float) -> bool:
+        """Whether it need not be asked again: what is over stays so."""
+        answer = None if self.job is None else self.job.job()
+        if isinstance(answer, Job) and answer.phase is Phase.OVER:
+            return True
+        current = shared.is_current(self.at, began=began, max_age=max_age)
+        return current and self.generation == generation
 
 
 def _answer(row: _Row | None) -> Answer:
@@ -199,14 +242,6 @@ def _name(task: Task) -> str:
     return task[0] if task[1] is None else f"{task[0]}[{task[1]}]"
 
 
-def _good(entry: _Entry, generation: str, max_age: float) -> bool:
-    if entry.job is not None:
-        job = entry.job.job()
-        return isinstance(job, Job) and job.phase is Phase.OVER
-    current = shared.is_current(entry.at, now=time.time(), max_age=max_age)
-    return current and entry.generation == generation
-
-
 def _read(file: str) -> dict[str, _Entry]:
     content = shared.read(file)
     entries = {}
@@ -225,9 +260,12 @@ def _kept_row(row: list[Any]) -> _Row:
 
 
 def _write(file: str, entries: dict[str, _Entry]) -> None:
-    latest = sorted(entries.items(), key=lambda item: item[1].at)[-_KEPT:]
+    """Keeps entries, and the latest of those that are kept already."""
+    others = {name: entry for name, entry in _read(file).items() if name not in entries}
+    room = max(0, _KEPT - len(entries))
+    latest = heapq.nlargest(room, others.items(), key=lambda item: item[1].at)
     content = {}
-    for name, entry in latest:
+    for name, entry in [*latest, *entries.items()]:
         row = None if entry.job is None else dataclasses.astuple(entry.job)
         content[name] = [entry.at, entry.generation, row]
     shared.write(file, content)

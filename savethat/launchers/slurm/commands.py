@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,11 +94,12 @@ def own_words(text: str) -> str:
     return "; ".join([line for line in dict.fromkeys(lines) if line][-3:])
 
 
-def cluster_name(*, default: str | None = None) -> str:
+def cluster_name(*, default: str | None = None, max_age: float = 0.0) -> str:
     """The name of the cluster this machine belongs to, as SLURM has it.
 
     Args:
         default: the name where this machine has no SLURM; None: that is an error.
+        max_age: for how many seconds it is good that SLURM did not answer another process.
 
     Raises:
         SchedulerError: this machine has no SLURM, or it did not answer.
@@ -115,12 +117,26 @@ def cluster_name(*, default: str | None = None) -> str:
         changed = 0
     key = hashlib.sha256(f"{machine_id()}\n{conf}\n{changed}".encode()).hexdigest()[:16]
     file = f"cluster-{key}.json"
-    kept = shared.read(file, max_age=_NAME_MAX_AGE)
-    if isinstance(kept, str) and kept:
+    began = time.time()
+    if kept := _kept_name(file):
         return kept
-    name = setting("ClusterName")
-    shared.write(file, name)
-    return name
+    with shared.lock(file):
+        # Others may have asked while this process waited for its turn.
+        if kept := _kept_name(file):
+            return kept
+        shared.raise_failure(file, began=began, max_age=max_age)
+        try:
+            name = setting("ClusterName")
+        except SchedulerError as error:
+            shared.note_failure(file, error)
+            raise
+        shared.write(file, name)
+        return name
+
+
+def _kept_name(file: str) -> str:
+    kept = shared.read(file, max_age=_NAME_MAX_AGE)
+    return kept if isinstance(kept, str) else ""
 
 
 def max_array_size() -> int:

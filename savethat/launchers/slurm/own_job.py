@@ -13,13 +13,8 @@ import re
 from pathlib import Path
 
 from savethat.errors import SchedulerError
+from savethat.launchers.reasons import CANCELLED, NODE_FAILURE, PREEMPTED, REQUEUED, TIMEOUT
 from savethat.launchers.slurm import commands, shared
-
-CANCELLED = "cancelled"
-PREEMPTED = "preempted"
-REQUEUED = "requeued"
-TIMEOUT = "timeout"
-NODE_FAILURE = "node failure"
 
 # What ends an attempt and says nothing against another one.
 FROM_OUTSIDE = frozenset({PREEMPTED, REQUEUED, TIMEOUT, NODE_FAILURE})

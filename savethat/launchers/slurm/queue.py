@@ -41,7 +41,7 @@ class Slurm(Scheduler):
         if not commands.installed():
             return _Unanswered(NO_SLURM)
         try:
-            cluster = commands.cluster_name()
+            cluster = commands.cluster_name(max_age=max_age)
             said = squeue(cluster, began, max_age)
         except SchedulerError as error:
             return _Unanswered(

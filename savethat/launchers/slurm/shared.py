@@ -4,7 +4,10 @@ Machines that share the folder may have clocks hours apart. So whether something
 an answer is told by a token that every submission renews, and ages are taken only where writer and
 reader seem to have the same time.
 
-A cache that cannot be read or written costs time only: nothing here raises.
+A question that failed is shared as an answer is: a SLURM that is down is not asked more often than
+one that is well.
+
+A cache that cannot be read or written costs time only: nothing here raises because of it.
 """
 
 from __future__ import annotations
@@ -17,8 +20,19 @@ from typing import Any
 
 from savethat import cache
 from savethat.cache import folder, write
+from savethat.errors import SchedulerError
 
-__all__ = ["CLOCK_SKEW", "forget_answers", "generation", "is_current", "lock", "read", "write"]
+__all__ = [
+    "CLOCK_SKEW",
+    "forget_answers",
+    "generation",
+    "is_current",
+    "lock",
+    "note_failure",
+    "raise_failure",
+    "read",
+    "write",
+]
 
 _GENERATION = "slurm-generation.json"
 # Longer than one question may take.
@@ -38,9 +52,13 @@ def generation() -> str:
     return value if isinstance(value, str) else ""
 
 
-def is_current(at: float, *, now: float, max_age: float) -> bool:
-    """Whether what was learned `at` some time is still good `now`."""
-    return now - max_age <= at <= now + CLOCK_SKEW
+def is_current(at: float, *, began: float, max_age: float) -> bool:
+    """Whether what was learned `at` some time is good for a question that `began` at another.
+
+    Who waited meanwhile may use it whatever `max_age` is. What comes from the future was learned by
+    another clock.
+    """
+    return began - max_age <= at <= time.time() + CLOCK_SKEW
 
 
 def read(name: str, *, max_age: float = float("inf")) -> Any:
@@ -51,6 +69,31 @@ def read(name: str, *, max_age: float = float("inf")) -> Any:
     except OSError:
         return None
     return cache.read(name)
+
+
+def note_failure(name: str, error: SchedulerError) -> None:
+    """Lets others who would ask the same know that it failed just now."""
+    words = [error.message, error.hint]
+    write(f"failed-{name}", {"at": time.time(), "generation": generation(), "words": words})
+
+
+def raise_failure(name: str, *, began: float, max_age: float) -> None:
+    """Raises what the same question of another process ended with, if that is current.
+
+    What failed before something was submitted says nothing any more.
+
+    Raises:
+        SchedulerError: it failed there.
+    """
+    content = read(f"failed-{name}")
+    try:
+        at, words = float(content["at"]), [str(word) for word in content["words"]]
+        good = content["generation"] == generation()
+        error = SchedulerError(*words)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return
+    if good and is_current(at, began=began, max_age=max_age):
+        raise error
 
 
 @contextlib.contextmanager

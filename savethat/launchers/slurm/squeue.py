@@ -91,7 +91,7 @@ def squeue(cluster: str, began: float, max_age: float) -> Said:
         max_age: how many seconds old it may be; 0 always asks.
 
     Raises:
-        SchedulerError: squeue failed, here or in a process that was waited for.
+        SchedulerError: squeue failed, here or in another process a short while ago.
     """
     file = f"squeue-{cluster}-{os.getuid()}.json"
     kept = _kept(file, began, max_age)
@@ -106,7 +106,7 @@ def squeue(cluster: str, began: float, max_age: float) -> Said:
         try:
             rows = read_rows(commands.call(_COMMAND))
         except SchedulerError as error:
-            shared.write(file, {"failed": time.time(), "why": [error.message, error.hint]})
+            shared.note_failure(file, error)
             raise
         said = Said(at, generation, tuple(rows))
         shared.write(file, dataclasses.asdict(said))
@@ -143,24 +143,20 @@ def _kept(file: str, began: float, max_age: float) -> Said | None:
     """Another process's answer, where it is good enough.
 
     Raises:
-        SchedulerError: another process's question failed while this one waited.
+        SchedulerError: there is none, and another process's question has failed.
     """
     content: Any = shared.read(file)
-    if not isinstance(content, dict):
-        return None
     try:
-        if "failed" in content:
-            # Those who waited for the failed question do not each wait for another one. One that
-            # failed in the future did so by another clock, and says nothing.
-            if began <= content["failed"] <= time.time() + shared.CLOCK_SKEW:
-                raise SchedulerError(*content["why"])
-            return None
         rows = tuple(_kept_row(**row) for row in content["rows"])
         said = Said(float(content["at"]), content["generation"], rows)
     except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    current = shared.is_current(said.at, now=began, max_age=max_age)
-    return said if current and said.generation == shared.generation() else None
+        good = False
+    else:
+        good = said.generation == shared.generation()
+    if good and shared.is_current(said.at, began=began, max_age=max_age):
+        return said
+    shared.raise_failure(file, began=began, max_age=max_age)
+    return None
 
 
 def _kept_row(job_id: str, state: str, host: str, reason: str, name: str) -> Row:

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from savethat.config.files import read_toml
-from savethat.config.model import Config
+from savethat.config.model import KEY_VARIABLES, Config, Credentials
 from savethat.config.project import read_credentials
 from savethat.errors import ConfigError
 
-# The environment variables of a key, its id first.
-KEY_VARIABLES = (
-    "B2_APPLICATION_KEY_ID",
-    "B2_APPLICATION_KEY",
-    "SAVETHAT_B2_KEY_ID",
-    "SAVETHAT_B2_KEY",
-)
 _HINT = "run `savethat setup`, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY"
 _HEADER = "# Written by `savethat setup`: B2 application keys, by bucket.\n"
-
-
-@dataclasses.dataclass(frozen=True)
-class Credentials:
-    """A B2 application key. Its `repr` leaves the secret half out.
-
-    Args:
-        key_id: the application key's id.
-        key: the application key itself: the secret.
-    """
-
-    key_id: str
-    key: str = dataclasses.field(repr=False)
 
 
 def credentials(config: Config, environ: Mapping[str, str] = os.environ) -> Credentials:
