@@ -26,7 +26,16 @@ from benchmarks.bench import Bench
 from benchmarks.rows import Outcome, Section
 
 # Modules of this package, each with `measure(bench: Bench) -> Section`, in the page's order.
-SECTIONS = ("startup", "running", "listing", "carrying", "removing", "watching", "sweeping")
+SECTIONS = (
+    "startup",
+    "running",
+    "listing",
+    "carrying",
+    "removing",
+    "dollars",
+    "watching",
+    "sweeping",
+)
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "build" / "bench"

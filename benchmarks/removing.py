@@ -11,7 +11,7 @@ from benchmarks.b2_clients import b2_environment, rclone_environment
 from benchmarks.bench import Bench, timed
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.seeding import seed_runs
-from benchmarks.transactions import FREE, counted
+from benchmarks.transactions import counted, within_free
 from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 
@@ -77,7 +77,7 @@ def _goals(ours: Measure, others: Sequence[Measure]) -> tuple[Goal, ...]:
     left = ours.counts["versions left"]
     return (
         at_most("at least as fast as each peer", ours.median / fastest, 1, "x"),
-        at_most(f"within the {FREE:,} class C a day that are free", ours.counts["class C"], FREE),
+        within_free("class C", ours.counts["class C"]),
         Goal("nothing is left", f"{left:.0f} versions", not left),
     )
 

@@ -2,7 +2,8 @@
 
 Other counts stand beside what they count: `test_listing` (names listed, calls for one key),
 `test_carry` (what goes out again), `remotes/test_b2` and `test_b2_engine` (calls of a remote),
-`test_b2_launches` (calls and files of a launch), `launchers/` (squeue's calls).
+`test_b2_launches` (calls and files of a launch), `test_removal` (listings of `rm`), `launchers/`
+(squeue's calls).
 """
 
 from __future__ import annotations

@@ -38,8 +38,10 @@ def strike(remotes: Sequence[Remote], home: DirectoryRemote, rows: Sequence[Row]
     for row in rows:
         by_stem.setdefault(stem_of(row.key), []).append(row)
     # The records of a run that was launched alone name nothing else: they need not be read.
-    alone = [by_stem.pop(row.key)[0] for row in rows if row.key in by_stem]
+    alone = [row for row in rows if row.key in by_stem and len(by_stem[row.key]) == 1]
     left = _delete_own(remotes, home, alone)
+    for row in alone:
+        del by_stem[row.key]
 
     def strike_shared(stem: str) -> dict[str, str]:
         return _strike_shared(remotes, home, stem, by_stem[stem])
