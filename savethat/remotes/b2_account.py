@@ -15,13 +15,15 @@ from savethat.errors import DeniedError, StorageError
 from savethat.remotes import b2_rights
 from savethat.remotes.b2_authorization import Authorization, Kept
 from savethat.remotes.b2_doubts import Doubts
-from savethat.remotes.b2_engine import Engine
+from savethat.remotes.b2_engine import Engine, answered
 from savethat.remotes.b2_errors import translated
 from savethat.remotes.b2_failures import RefusalError
 from savethat.remotes.b2_urls import Urls
 from savethat.remotes.pace import Pace
 
 if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
     from savethat.remotes.b2_sdk import Calls
 
 # The most one call gives, and what one class C transaction pays for.
@@ -156,6 +158,18 @@ class Account:
         """
         return self._pages("b2_list_file_names", prefix, start, page, delimiter=delimiter)
 
+    def page(self, prefix: str, start: str) -> BaseHTTPResponse:
+        """One page of what `names` gives, unread."""
+        url, token = self.who
+        question = {
+            "bucketId": self.bucket_id,
+            "startFileName": max(start, prefix) or None,
+            "maxFileCount": PAGE,
+            "prefix": prefix,
+        }
+        with translated(self.store, prefix):
+            return self.engine.ask(f"{url}/{_API}/b2_list_file_names", token, question)
+
     def versions(
         self, prefix: str, start: str = "", *, page: int = PAGE
     ) -> Iterator[list[Version]]:
@@ -280,3 +294,14 @@ def sha1_of(item: Mapping[str, Any]) -> str | None:
         return sha1.rpartition(":")[2]  # some clients leave it unverified
     # Files sent in parts have none of their own.
     return (item.get("fileInfo") or {}).get(LARGE_SHA1)
+
+
+def read_page(store: str, answer: BaseHTTPResponse) -> tuple[list[dict[str, Any]], str | None]:
+    """The items of a page, and the name that the next one begins with; None where it is the last.
+
+    Raises:
+        StorageError: it is not one of B2's.
+    """
+    with translated(store):
+        page = answered(answer)
+    return page["files"], page["nextFileName"]
