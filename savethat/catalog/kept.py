@@ -23,7 +23,7 @@ from savethat import cache
 from savethat.catalog.row import Row
 from savethat.errors import StorageError
 from savethat.remotes.base import Entry
-from savethat.run.record import Place, format_time
+from savethat.run.record import Place
 from savethat.run.status import Status
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _TABLES = (
 # What few runs have another value of than the row's default.
 _RARE = ("attempt", "position", "array_size", "sweep", "kept", "dropped", "code")
 _RARE_LISTS = ("tags", "left", "cut")
+_STATUSES = {status.value: status for status in Status}
+_TIME = datetime.fromisoformat
 _AFTER_ALL = "\U0010ffff"
 
 
@@ -190,17 +192,23 @@ def _to_columns(version: str, row: Row) -> tuple[Any, ...]:
         version,
         row.node,
         row.reason,
-        row.submitted_at and format_time(row.submitted_at),
-        row.started_at and format_time(row.started_at),
-        row.finished_at and format_time(row.finished_at),
+        *(
+            time and time.isoformat()
+            for time in (row.submitted_at, row.started_at, row.finished_at)
+        ),
         row.launch,
-        json.dumps(dataclasses.asdict(row.place)),
+        _place(row.place),
         row.files,
         row.bytes,
         json.dumps(row.args),
         json.dumps(row.result),
         json.dumps({**rare, **lists}) if rare or lists else "",
     )
+
+
+@functools.lru_cache
+def _place(place: Place) -> str:
+    return json.dumps(dataclasses.asdict(place))
 
 
 def _from_columns(columns: Sequence[Any], places: dict[str, Place]) -> Row:
@@ -214,11 +222,11 @@ def _from_columns(columns: Sequence[Any], places: dict[str, Place]) -> Row:
         {
             "key": name.rpartition("/")[2],
             "node": node,
-            "status": Status._value2member_map_[status],
+            "status": _STATUSES[status],
             "reason": reason,
-            "submitted_at": _time(submitted),
-            "started_at": _time(started),
-            "finished_at": _time(finished),
+            "submitted_at": _TIME(submitted) if submitted else None,
+            "started_at": _TIME(started) if started else None,
+            "finished_at": _TIME(finished) if finished else None,
             "launch": launch,
             "place": places[place],
             "files": files,
@@ -235,8 +243,3 @@ def _from_columns(columns: Sequence[Any], places: dict[str, Place]) -> Row:
         row.__dict__.update({name: tuple(rest[name]) for name in _RARE_LISTS if name in rest})
         row.__dict__["synced"] = "left" not in rest
     return row
-
-
-def _time(text: str | None) -> datetime | None:
-    # Python 3.10 does not read the Z of UTC.
-    return datetime.fromisoformat(f"{text[:-1]}+00:00") if text else None

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING
 from savethat.catalog.reading import Reading, run_entries
 from savethat.catalog.row import Row
 from savethat.catalog.rows import Planned, Sighting, row_of_mark, row_of_plan
-from savethat.catalog.traces import Traces
 from savethat.errors import StorageError, UnreachableError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.remotes.pieces import whole
 from savethat.run.record import Launch
 from savethat.run.status import (
     Answer,
     Status,
 )
-from savethat.worker.ledger import read_launch, read_mark
-from savethat.worker.order import orders_of
 
 if TYPE_CHECKING:
     from savethat.inputs import Inputs
@@ -117,6 +113,8 @@ class Catalog:
         try:
             return self.find(key, max_age=0.0)
         except UnreachableError:
+            from savethat.worker.order import orders_of
+
             snapshots = self._ask(0.0)
             marks = Reading()
             marks.read(self.home, run_entries(self.home, key), synced=False)
@@ -136,6 +134,8 @@ class Catalog:
         if not row.cut:
             return row
         remote = self.home if row.at_home else self.remote
+        from savethat.worker.ledger import read_mark
+
         mark = read_mark(remote, row.mark)
         return dataclasses.replace(row, args=mark.args, result=mark.result, tags=mark.tags, cut=())
 
@@ -145,11 +145,15 @@ class Catalog:
         Raises:
             StorageError: what is there is not one.
         """
+        from savethat.worker.ledger import read_launch
+
         return read_launch(self.remote, launch_id) or read_launch(self.home, launch_id)
 
     def files(self, row: Row) -> Iterator[Entry]:
         """A run's files, named relative to its folder."""
         remote = self.home if row.at_home else self.remote
+        from savethat.remotes.pieces import whole
+
         for entry in whole(remote.list(f"{row.key}/")):
             yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
 
@@ -167,17 +171,8 @@ class Catalog:
                 rows.append(current)
             else:
                 open_[_ref(current)] = current
-        traces = Traces(self.home)
-        answers = {
-            ref: traces.add(ref, answer) for ref, answer in _answers(snapshots, list(open_)).items()
-        }
-        now = self._now(bool(open_))
-        for ref, current in open_.items():
-            answer = answers.get(ref)
-            if isinstance(current, Planned):
-                rows.append(row_of_plan(current, answer, now))
-            else:
-                rows.append(row_of_mark(current, answer, now))
+        if open_:
+            rows += self._open_rows(open_, snapshots)
         rows.sort(key=lambda row: (row.submitted_at or row.when, row.key))
         warnings = marks.warnings + [
             snapshot.warning
@@ -186,8 +181,21 @@ class Catalog:
         ]
         return Listing(rows, warnings, complete)
 
-    def _now(self, wanted: bool) -> float:
-        return self.remote.now() if wanted else 0.0
+    def _open_rows(
+        self, open_: Mapping[JobRef, Sighting | Planned], snapshots: Mapping[str, Snapshot]
+    ) -> Iterator[Row]:
+        """The rows of runs that have not ended."""
+        from savethat.catalog.traces import Traces
+
+        traces = Traces(self.home)
+        answers = _answers(snapshots, list(open_))
+        now = self.remote.now()
+        for ref, current in open_.items():
+            answer = traces.add(ref, answers[ref]) if ref in answers else None
+            if isinstance(current, Planned):
+                yield row_of_plan(current, answer, now)
+            else:
+                yield row_of_mark(current, answer, now)
 
 
 def _current(seen: Sighting | Row | None, planned: Planned | None) -> Sighting | Row | Planned:

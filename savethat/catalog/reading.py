@@ -53,6 +53,8 @@ class Reading:
             self.read(remote, _index(remote, node), synced=synced)
             return
         prefix, start = (f"{INDEX}{node}/", "") if node else (f"{HIDDEN}/", INDEX)
+        # Else this and what is kept would get in each other's way.
+        remote.open()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             # What is kept is read while the remote thinks about the first page.
             loading = pool.submit(KeptRuns, remote.url, prefix)

@@ -106,6 +106,10 @@ class B2Remote(Remote):
                 yield entry
 
     @override
+    def open(self) -> None:
+        self._account()
+
+    @override
     def page(self, prefix: str, start: str = "") -> Page:
         from savethat.remotes.b2_account import read_page
 

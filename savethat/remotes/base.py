@@ -127,6 +127,10 @@ class Remote(abc.ABC):
             stop: where to end, exclusive; empty for no end.
         """
 
+    def open(self) -> None:
+        """Does what the first call would have to do first. Only where the remote has pages."""
+        raise NotImplementedError
+
     def page(self, prefix: str, start: str = "") -> Page:
         """The objects that `list` begins with: as many as the remote tells of at a time.
 
