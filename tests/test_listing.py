@@ -76,17 +76,22 @@ def launch(remote: B2Remote, stem: str, runs: int = 1) -> list[str]:
 
 
 def test_a_listing_comes_in_pages_of_ten_thousand_and_one_run_in_none_of_them(
-    project: Project, b2_server: B2Server, b2_prefix: str
+    project: Project, b2_server: B2Server, b2_remote: B2Remote, b2_prefix: str
 ) -> None:
     keys = seed_runs(b2_server, b2_prefix, 100)
-    few = ask(project, b2_server, "show", keys[50])
+    b2_remote.put(f"{keys[50]}/output.log", b"a line")
+    commands = [(name, keys[50]) for name in ("show", "logs", "download")]
+    few = [ask(project, b2_server, *words) for words in commands]
+    shutil.rmtree(project.data / keys[50])
     keys = seed_runs(b2_server, b2_prefix, MANY)
     for _ in ("cold", "warm"):
         found = ask(project, b2_server, "ls", "--keys")
         assert found.stdout.split() == keys
         assert (found.listed, found.downloads) == (2, 0)
-    many = ask(project, b2_server, "show", keys[50])
-    assert (many.listed, many.downloads) == (few.listed, few.downloads)
+    many = [ask(project, b2_server, *words) for words in commands]
+    assert [(asked.listed, asked.downloads) for asked in many] == [
+        (asked.listed, asked.downloads) for asked in few
+    ]
 
 
 def test_json_has_all_runs_oldest_first(
