@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import peers
+from benchmarks import among_many, peers
 from benchmarks.bench import Bench, in_turns, timed
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.seeding import seed_runs
@@ -21,11 +21,12 @@ COLD, WARM = "savethat ls, cold", "savethat ls, warm"
 # Seconds, at 10,000 runs and 40 ms.
 _LIMITS = {COLD: 1.5, WARM: 0.4}
 _METHOD = (
-    "Finished runs of one node, each a mark in the index with what `ls` prints of it. Whole "
+    "Finished runs of ten nodes, each a mark in the index with what `ls` prints of it. Whole "
     "processes, their table in a pipe. *cold*: with an empty cache folder, so that it authorizes "
     "and looks up the bucket; *warm*: after another `ls`. The peers list the names of the same "
     "folder of the bucket: `rclone lsf -R` and `b2 ls -r`, without what is in the marks. At "
-    "100,000 runs each is measured three times at most."
+    "100,000 runs each is measured three times at most. Calls and memory do not vary, and are "
+    "measured once."
 )
 
 
@@ -33,22 +34,38 @@ def measure(bench: Bench) -> Section:
     """Measures listings."""
     server = B2Server.start(bench.folder("b2"))
     try:
-        cases = [case for size in SIZES for case in _of_size(bench, server, size, f"runs-{size}")]
+        cases: list[Case] = []
+        calls: dict[int, dict[str, float]] = {}
+        for size in SIZES:
+            prefix = f"runs-{size}"
+            keys = seed_runs(server, prefix, size, among_many.NODES)
+            project = bench.folder(prefix)
+            (project / "savethat.toml").write_text(
+                f'package = "nothing"\n{b2_settings(server, prefix)}'
+            )
+            cases += _of_size(bench, server, project, prefix, size)
+            one = keys[size // 2]
+            among_many.add_files(one, prefix, server)
+            calls[size] = among_many.calls_for_one(bench, project, b2_key(server), one, server)
+        cases += among_many.one_run_cases(calls)
+        few, many = (bench.work / f"runs-{size}" for size in SIZES[-2:])
+        cases.append(among_many.memory_case(bench, few, many, b2_key(server), SIZES[-2:]))
     finally:
         server.stop()
     return Section("listing", "Listing", _METHOD, tuple(cases))
 
 
-def _of_size(bench: Bench, server: B2Server, size: int, prefix: str) -> list[Case]:
-    seed_runs(server, prefix, size)
-    project = bench.folder(prefix)
-    (project / "savethat.toml").write_text(f'package = "nothing"\n{b2_settings(server, prefix)}')
+def _of_size(bench: Bench, server: B2Server, project: Path, prefix: str, size: int) -> list[Case]:
     repeat = min(bench.repeat, 3) if size > PAGE else bench.repeat
     cases = []
     for latency in LATENCIES:
         server.config(latency_ms=latency)
         cases.append(_case(bench, server, project, prefix, size, latency, repeat))
     server.config(latency_ms=0)
+    if size > PAGE:
+        count = functools.partial(_counted_anew, server)
+        server.reset_stats()
+        cases.append(among_many.node_case(bench, project, b2_key(server), size, repeat, count))
     return cases
 
 
@@ -113,6 +130,13 @@ def _case(
             goals.append(at_most(f"{one.tool}: under {limit} s", one.median, limit, "s"))
     title = f"ls of {size:,} runs, {latency} ms"
     return Case(title, "s", ours, (*others, *missing), tuple(goals))
+
+
+def _counted_anew(server: B2Server) -> dict[str, float]:
+    """What was counted since the last time."""
+    counted = _counted(server)
+    server.reset_stats()
+    return counted
 
 
 def _counted(server: B2Server) -> dict[str, float]:

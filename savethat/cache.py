@@ -9,13 +9,20 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from savethat.untrusted import JSON_LIMIT, read_json
 
+if TYPE_CHECKING:
+    import sqlite3
+
 # The latest facts of a kind that are kept.
 _MOST = 10_000
+# Seconds to wait for another process that writes: what is kept is found out anew in about as long.
+_PATIENCE = 0.2
+_T = TypeVar("_T")
 
 
 def folder() -> Path:
@@ -66,6 +73,36 @@ def write_bytes(name: str, content: bytes) -> None:
         except BaseException:
             Path(aside).unlink(missing_ok=True)
             raise
+
+
+def use_database(
+    name: str, tables: Iterable[str], work: Callable[[sqlite3.Connection], _T]
+) -> _T | None:
+    """Works with an SQLite file, as far as that goes; None where it does not. A damaged one goes.
+
+    Args:
+        name: the file's.
+        tables: statements that make what is not there yet.
+        work: is given the file, opened; what it finds damaged is a ValueError or the like.
+    """
+    import sqlite3  # 10 ms, which most commands do not need
+
+    path = folder() / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE)) as database:
+            # Losing it to a machine that goes down is no loss.
+            database.execute("PRAGMA synchronous = OFF")
+            for table in tables:
+                database.execute(table)
+            return work(database)
+    except (OSError, sqlite3.OperationalError):
+        return None  # no place, no space, or locked: it may be good yet
+    except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, AttributeError):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return None
 
 
 def is_known(kind: str, fact: str, *, max_age: float) -> bool:

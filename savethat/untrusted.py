@@ -6,8 +6,13 @@ goes through here, so that size, depth and numbers are bounded in one place.
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
 # A launch record has some 300 bytes a run: this is one of about 100,000 runs.
 JSON_LIMIT = 32 * 1024 * 1024
@@ -41,13 +46,14 @@ def read_json(content: bytes | str, *, limit: int = JSON_LIMIT) -> Any:
     """
     if len(content) > limit:
         raise ValueError(f"it has {len(content)} bytes, more than {limit}")
-    import json  # it and the patterns here take 3 ms, which a command without records has not
-
+    if isinstance(content, bytes):
+        content = content.decode(_json().detect_encoding(content), "surrogatepass")
     try:
-        value = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
+        # No number of a short text has too many digits.
+        value = _decoder(counts_digits=len(content) > _DIGITS).decode(content)
     except RecursionError:
         raise _too_deep() from None
-    if len(content) >= _SHORT or _brackets(content) > _DEPTH:
+    if len(content) >= _SHORT or content.count("[") + content.count("{") > _DEPTH:
         check_bounds(value)
     return value
 
@@ -105,10 +111,19 @@ def shortened(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _brackets(content: bytes | str) -> int:
-    if isinstance(content, str):
-        return content.count("[") + content.count("{")
-    return content.count(b"[") + content.count(b"{")
+def _json() -> ModuleType:
+    """The library, once it is needed: it takes milliseconds, and some commands read no record."""
+    import json
+
+    return json
+
+
+@functools.cache
+def _decoder(*, counts_digits: bool) -> JSONDecoder:
+    """What reads a text; to make it takes as long as to read one."""
+    numbers = _integer if counts_digits else None
+    decoder: JSONDecoder = _json().JSONDecoder(object_pairs_hook=_object, parse_int=numbers)
+    return decoder
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
+import shutil
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,8 @@ import pytest
 from benchmarks.seeding import seed_runs
 from savethat.remotes.b2 import B2Remote
 from savethat.run.key import member_keys
-from savethat.run.record import Launch, Place, PlannedRun, parse_time
+from savethat.run.layout import mark_name, marks_prefix
+from savethat.run.record import Launch, Mark, Place, PlannedRun, parse_time
 from savethat.worker.ledger import publish
 from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
@@ -71,17 +76,22 @@ def launch(remote: B2Remote, stem: str, runs: int = 1) -> list[str]:
 
 
 def test_a_listing_comes_in_pages_of_ten_thousand_and_one_run_in_none_of_them(
-    project: Project, b2_server: B2Server, b2_prefix: str
+    project: Project, b2_server: B2Server, b2_remote: B2Remote, b2_prefix: str
 ) -> None:
     keys = seed_runs(b2_server, b2_prefix, 100)
-    few = ask(project, b2_server, "show", keys[50])
+    b2_remote.put(f"{keys[50]}/output.log", b"a line")
+    commands = [(name, keys[50]) for name in ("show", "logs", "download")]
+    few = [ask(project, b2_server, *words) for words in commands]
+    shutil.rmtree(project.data / keys[50])
     keys = seed_runs(b2_server, b2_prefix, MANY)
     for _ in ("cold", "warm"):
         found = ask(project, b2_server, "ls", "--keys")
         assert found.stdout.split() == keys
         assert (found.listed, found.downloads) == (2, 0)
-    many = ask(project, b2_server, "show", keys[50])
-    assert (many.listed, many.downloads) == (few.listed, few.downloads)
+    many = [ask(project, b2_server, *words) for words in commands]
+    assert [(asked.listed, asked.downloads) for asked in many] == [
+        (asked.listed, asked.downloads) for asked in few
+    ]
 
 
 def test_json_has_all_runs_oldest_first(
@@ -147,3 +157,106 @@ def test_what_happens_to_the_kept_records_costs_a_call_only(
     if harm == "damaged":
         downloads = [ask(project, b2_server, "ls", "--keys").downloads for _ in range(2)]
         assert downloads[-1] == 0
+
+
+# --- what is kept of ended runs -------------------------------------------------------------------
+
+
+def listed_anew(project: Project, tmp_path: Path, *words: str) -> str:
+    """What a command prints without anything kept."""
+    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+    env = {**project.env, "XDG_CACHE_HOME": str(tmp_path / "elsewhere")}
+    return dataclasses.replace(project, env=env).run(*words).stdout
+
+
+def put_mark(remote: B2Remote, mark: Mark) -> None:
+    name = mark_name(mark.key, mark.attempt, mark.mark)
+    remote.replace(name, json.dumps(mark.to_json()).encode(), info=mark.to_info())
+
+
+def kept_file(project: Project) -> Path:
+    (path,) = project.root.parent.rglob("runs-1-*.sqlite3")
+    return path
+
+
+def test_what_is_kept_of_ended_runs_says_what_is_there(
+    project: Project, b2_server: B2Server, b2_remote: B2Remote, b2_prefix: str, tmp_path: Path
+) -> None:
+    keys = seed_runs(b2_server, b2_prefix, 12, nodes=("Fit", "Add"))
+    launch(b2_remote, "Fit_2026-11-23T08-05-52_k3x9w2pq", runs=2)
+    odd = dataclasses.replace(
+        Mark.from_info(next(iter(b2_remote.list(marks_prefix(keys[3])))).info or {}),
+        attempt=2,
+        mark="failed",
+        reason="it … \x1b[31m",
+        finished_at=None,
+        args={"text": "x" * 9_000, "nan": math.nan},
+        tags=("a", "b"),
+        left=("log",),
+        kept="machine:/x",
+        dropped=3,
+        position=0,
+        array_size=7,
+        code="0" * 32,
+    )
+    put_mark(b2_remote, odd)
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: b2_remote.delete([mark_name(keys[5], 1, "completed")]),
+        lambda: put_mark(b2_remote, dataclasses.replace(odd, dropped=4)),
+        lambda: put_mark(b2_remote, dataclasses.replace(odd, attempt=3, mark="started")),
+        lambda: seed_runs(b2_server, b2_prefix, 3, nodes=("Mul",)),
+    ]
+    for step in steps:
+        step()
+        anew = listed_anew(project, tmp_path, "ls", "--json")
+        for _ in ("as it changed", "as it was"):
+            assert project.run("ls", "--json").stdout == anew
+        own = [line for line in anew.splitlines() if '"key": "Fit_' in line]
+        assert project.run("ls", "--json", "--node", "Fit").stdout.splitlines() == own
+    assert keys[5] not in anew
+
+
+def test_what_is_kept_is_written_when_something_changed_and_dropped_with_what_is_gone(
+    project: Project, b2_server: B2Server, b2_remote: B2Remote, b2_prefix: str
+) -> None:
+    keys = seed_runs(b2_server, b2_prefix, 20)
+    project.run("ls")
+    before = kept_file(project).stat()
+    assert stat.S_IMODE(before.st_mode) == 0o600
+    project.run("ls")
+    assert kept_file(project).stat().st_mtime_ns == before.st_mtime_ns
+    b2_remote.delete_prefix(marks_prefix(keys[0]))
+    project.run("ls")
+    with contextlib.closing(sqlite3.connect(kept_file(project))) as database:
+        assert database.execute("SELECT COUNT(*) FROM runs").fetchone() == (19,)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE runs SET submitted = 'yesterday'",
+        "UPDATE runs SET place = '[]'",
+        "UPDATE runs SET mark = mark || 'x'",
+        "UPDATE pages SET others = 'x'",
+        "DELETE FROM runs WHERE mark LIKE '%00-03-00%'",
+        "damaged",
+        "locked",
+    ],
+)
+def test_what_happens_to_the_kept_runs_costs_time_only(
+    harm: str, project: Project, b2_server: B2Server, b2_prefix: str
+) -> None:
+    keys = seed_runs(b2_server, b2_prefix, 20)
+    project.run("ls")
+    path = kept_file(project)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        if harm == "damaged":
+            path.write_bytes(b"no database" * 100)
+        elif harm == "locked":
+            other.execute("BEGIN EXCLUSIVE")
+        else:
+            other.execute(harm)
+            other.commit()
+        assert project.run("ls", "--keys").stdout.split() == keys
+    assert project.run("ls", "--keys").stdout.split() == keys

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from savethat.catalog.reading import (
-    Planned,
-    Reading,
-    Sighting,
-    index_entries,
-    run_entries,
-)
+from savethat.catalog.reading import Reading, run_entries
 from savethat.catalog.row import Row
-from savethat.catalog.traces import Traces
+from savethat.catalog.rows import Planned, Sighting, row_of_mark, row_of_plan
 from savethat.errors import StorageError, UnreachableError
 from savethat.launchers.base import JobRef, Scheduler, Snapshot
 from savethat.remotes.base import Entry, Remote
 from savethat.remotes.directory import DirectoryRemote
-from savethat.remotes.pieces import whole
-from savethat.run.layout import ENDINGS
-from savethat.run.record import SLURM, Launch, Place
+from savethat.run.record import Launch
 from savethat.run.status import (
     Answer,
-    Job,
-    NotAsked,
-    Phase,
-    State,
     Status,
-    read_status,
 )
-from savethat.worker.ledger import read_launch, read_mark
-from savethat.worker.order import orders_of
 
 if TYPE_CHECKING:
     from savethat.inputs import Inputs
@@ -94,14 +78,14 @@ class Catalog:
         marks = Reading()
         complete = True
         try:
-            marks.read(self.remote, index_entries(self.remote, node), synced=True)
+            marks.read_index(self.remote, node, synced=True)
         except StorageError as error:
             if self.remote is self.home:
                 raise
             complete = False
             marks.warnings.append(f"{error.message}: what is stored there is not listed")
         if self.remote is not self.home:
-            marks.read(self.home, index_entries(self.home, node), synced=False)
+            marks.read_index(self.home, node, synced=False)
         return self._listing(marks, snapshots, complete=complete)
 
     def find(self, key: str, *, max_age: float = 5.0) -> Row | None:
@@ -129,6 +113,8 @@ class Catalog:
         try:
             return self.find(key, max_age=0.0)
         except UnreachableError:
+            from savethat.worker.order import orders_of
+
             snapshots = self._ask(0.0)
             marks = Reading()
             marks.read(self.home, run_entries(self.home, key), synced=False)
@@ -148,6 +134,8 @@ class Catalog:
         if not row.cut:
             return row
         remote = self.home if row.at_home else self.remote
+        from savethat.worker.ledger import read_mark
+
         mark = read_mark(remote, row.mark)
         return dataclasses.replace(row, args=mark.args, result=mark.result, tags=mark.tags, cut=())
 
@@ -157,11 +145,15 @@ class Catalog:
         Raises:
             StorageError: what is there is not one.
         """
+        from savethat.worker.ledger import read_launch
+
         return read_launch(self.remote, launch_id) or read_launch(self.home, launch_id)
 
     def files(self, row: Row) -> Iterator[Entry]:
         """A run's files, named relative to its folder."""
         remote = self.home if row.at_home else self.remote
+        from savethat.remotes.pieces import whole
+
         for entry in whole(remote.list(f"{row.key}/")):
             yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
 
@@ -171,58 +163,58 @@ class Catalog:
     def _listing(
         self, marks: Reading, snapshots: Mapping[str, Snapshot], *, complete: bool = True
     ) -> Listing:
-        open_: dict[str, JobRef] = {}
+        rows: list[Row] = []
+        open_: dict[JobRef, Sighting | Planned] = {}
         for key in marks.seen.keys() | marks.planned.keys():
-            ref = _open_ref(marks.seen.get(key), marks.planned.get(key))
-            if ref is not None:
-                open_[key] = ref
-        traces = Traces(self.home)
-        answers = {
-            ref: traces.add(ref, answer)
-            for ref, answer in _answers(snapshots, list(open_.values())).items()
-        }
-        now = self._now(bool(open_))
-        rows = [
-            _row(
-                marks.seen.get(key),
-                marks.planned.get(key),
-                answers.get(open_[key]) if key in open_ else None,
-                now,
-            )
-            for key in marks.seen.keys() | marks.planned.keys()
-        ]
+            current = _current(marks.seen.get(key), marks.planned.get(key))
+            if isinstance(current, Row):
+                rows.append(current)
+            else:
+                open_[_ref(current)] = current
+        if open_:
+            rows += self._open_rows(open_, snapshots)
         rows.sort(key=lambda row: (row.submitted_at or row.when, row.key))
         warnings = marks.warnings + [
             snapshot.warning
             for name, snapshot in snapshots.items()
-            if snapshot.warning and any(ref.place.scheduler == name for ref in open_.values())
+            if snapshot.warning and any(ref.place.scheduler == name for ref in open_)
         ]
         return Listing(rows, warnings, complete)
 
-    def _now(self, wanted: bool) -> float:
-        return self.remote.now() if wanted else 0.0
+    def _open_rows(
+        self, open_: Mapping[JobRef, Sighting | Planned], snapshots: Mapping[str, Snapshot]
+    ) -> Iterator[Row]:
+        """The rows of runs that have not ended."""
+        from savethat.catalog.traces import Traces
+
+        traces = Traces(self.home)
+        answers = _answers(snapshots, list(open_))
+        now = self.remote.now()
+        for ref, current in open_.items():
+            answer = traces.add(ref, answers[ref]) if ref in answers else None
+            if isinstance(current, Planned):
+                yield row_of_plan(current, answer, now)
+            else:
+                yield row_of_mark(current, answer, now)
 
 
-def _current(sighting: Sighting | None, planned: Planned | None) -> Sighting | None:
-    """The mark that counts: a launch record for a later attempt sets it aside."""
-    if sighting is not None and planned is not None and planned.run.attempt > sighting.mark.attempt:
-        return None
-    return sighting
+def _current(seen: Sighting | Row | None, planned: Planned | None) -> Sighting | Row | Planned:
+    """What counts of a run: a launch record for a later attempt sets its mark aside."""
+    if seen is None or (planned is not None and planned.run.attempt > seen.attempt):
+        assert planned is not None
+        return planned
+    return seen
 
 
-def _open_ref(sighting: Sighting | None, planned: Planned | None) -> JobRef | None:
+def _ref(current: Sighting | Planned) -> JobRef:
     """Whom to ask about a run that has not ended."""
-    current = _current(sighting, planned)
-    if current is not None:
-        mark = current.mark
-        if mark.mark in ENDINGS:
-            return None
+    if isinstance(current, Planned):
+        launch, run = current.launch, current.run
         return JobRef(
-            mark.launch, mark.position, mark.place, mark.array_size, mark.key, mark.attempt
+            launch.id, run.position, launch.place, launch.array_size, run.key, run.attempt
         )
-    assert planned is not None
-    launch, run = planned.launch, planned.run
-    return JobRef(launch.id, run.position, launch.place, launch.array_size, run.key, run.attempt)
+    mark = current.mark
+    return JobRef(mark.launch, mark.position, mark.place, mark.array_size, mark.key, mark.attempt)
 
 
 def _answers(snapshots: Mapping[str, Snapshot], refs: Sequence[JobRef]) -> dict[JobRef, Answer]:
@@ -230,101 +222,3 @@ def _answers(snapshots: Mapping[str, Snapshot], refs: Sequence[JobRef]) -> dict[
     for name, snapshot in snapshots.items():
         answers |= snapshot.answers([ref for ref in refs if ref.place.scheduler == name])
     return answers
-
-
-def _row(
-    sighting: Sighting | None, planned: Planned | None, answer: Answer | None, now: float
-) -> Row:
-    current = _current(sighting, planned)
-    if current is not None:
-        return _row_of_mark(current, answer, now)
-    assert planned is not None
-    launch, run = planned.launch, planned.run
-    answer = answer or NotAsked(f"its scheduler, {launch.place.scheduler}, is not known here")
-    seen = f"queued on {launch.place.where} when last seen {_clock(planned.modified)}"
-    state = read_status(None, answer, launch_age=now - planned.modified, last_seen=seen)
-    return Row(
-        key=run.key,
-        node=run.node,
-        status=state.status,
-        reason=state.reason,
-        submitted_at=launch.created_at,
-        launch=launch.id,
-        place=_told(launch.place, answer),
-        attempt=run.attempt,
-        position=run.position,
-        array_size=launch.array_size,
-        submitted=_submitted(answer),
-        args=run.args,
-        tags=launch.tags,
-        sweep=launch.sweep,
-        code=launch.code,
-        synced=planned.synced if state.status.finished else None,
-        at_home=not planned.synced,
-    )
-
-
-def _row_of_mark(sighting: Sighting, answer: Answer | None, now: float) -> Row:
-    mark = sighting.mark
-    age = now - sighting.modified
-    answer = answer or NotAsked(f"its scheduler, {mark.place.scheduler}, is not known here")
-    doing = f"{mark.reason} and to go on" if mark.reason else "running"
-    seen = f"{doing} on {mark.place.host} when last seen {_clock(sighting.modified)}"
-    state = read_status(mark, answer, heartbeat_age=age, last_seen=seen)
-    return Row(
-        key=mark.key,
-        node=mark.node,
-        status=state.status,
-        reason=state.reason,
-        submitted_at=mark.submitted_at,
-        launch=mark.launch,
-        place=mark.place,
-        attempt=mark.attempt,
-        position=mark.position,
-        array_size=mark.array_size,
-        started_at=mark.started_at,
-        finished_at=mark.finished_at,
-        args=mark.args,
-        result=mark.result,
-        tags=mark.tags,
-        sweep=mark.sweep,
-        files=mark.files,
-        bytes=mark.bytes,
-        synced=_synced(state, sighting),
-        at_home=not sighting.synced,
-        left=mark.left,
-        kept=mark.kept,
-        dropped=mark.dropped,
-        mark=sighting.name,
-        code=mark.code,
-        cut=mark.cut,
-    )
-
-
-def _submitted(answer: Answer) -> bool | None:
-    """Whether the scheduler has a job of the run; None where it could not be asked.
-
-    What waits to be submitted is pending, and has no job's id.
-    """
-    if isinstance(answer, NotAsked):
-        return None
-    return isinstance(answer, Job) and (answer.phase is not Phase.PENDING or answer.job_id != "")
-
-
-def _synced(state: State, sighting: Sighting) -> bool | None:
-    if not sighting.synced or sighting.mark.left:
-        return False
-    return True if state.status.finished else None
-
-
-def _told(place: Place, answer: Answer) -> Place:
-    """The place, with the job id and the host a scheduler told of."""
-    if isinstance(answer, Job):
-        return dataclasses.replace(
-            place, job_id=answer.job_id or place.job_id, host=answer.host or ""
-        )
-    return dataclasses.replace(place, host="") if place.scheduler == SLURM else place
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from savethat.catalog.kept import KeptRuns, Known
 from savethat.catalog.records import keep, recall
+from savethat.catalog.row import Row
+from savethat.catalog.rows import Planned, Sighting, row_of_mark
 from savethat.errors import StorageError
 from savethat.remotes.base import Entry, Remote
 from savethat.run.key import parse_key, stem_of
@@ -24,44 +26,86 @@ from savethat.run.layout import (
     parse_launch_name,
     parse_mark_name,
 )
-from savethat.run.record import Launch, Mark, PlannedRun
+from savethat.run.record import Launch, Mark
 from savethat.untrusted import JSON_LIMIT, read_json
 
 PARALLEL = 8
 _BEYOND = LAUNCHES + "\U0010ffff"
+_ENDINGS = tuple(f".{ending}" for ending in ENDINGS)
 _NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Sighting:
-    """A mark that was found, and where."""
-
-    mark: Mark
-    name: str
-    modified: float
-    synced: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Planned:
-    """A run that a launch record names."""
-
-    launch: Launch
-    run: PlannedRun
-    modified: float
-    synced: bool
 
 
 class Reading:
     """What was read so far, from one remote or several; what cannot be read is a warning."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, Sighting] = {}
+        # What was seen of each run: its row, where it has ended.
+        self.seen: dict[str, Sighting | Row] = {}
         # How many were seen of each stem of keys, and of each launch that a mark names.
         self._by_stem: Counter[str] = Counter()
         self._by_launch: Counter[str] = Counter()
         self.planned: dict[str, Planned] = {}
         self.warnings: list[str] = []
+
+    def read_index(self, remote: Remote, node: str, *, synced: bool) -> None:
+        """Reads what one remote says of all runs, or of those of the nodes with this class name."""
+        if not remote.has_pages:
+            self.read(remote, _index(remote, node), synced=synced)
+            return
+        prefix, start = (f"{INDEX}{node}/", "") if node else (f"{HIDDEN}/", INDEX)
+        # Else this and what is kept would get in each other's way.
+        remote.open()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            # What is kept is read while the remote thinks about the first page.
+            loading = pool.submit(KeptRuns, remote.url, prefix)
+            others: list[Entry] = []
+            following: str | None = start
+            while following is not None:
+                page = remote.page(prefix, following)
+                kept, asked = loading.result(), f"{prefix}\n{following}"
+                known = kept.page(asked, page.digest)
+                if known is None:
+                    known = self._read_page(remote, *page.read(), kept)
+                    kept.learn(asked, page.digest, known)
+                for _, row in known.rows:
+                    self._see(row)
+                others += known.others
+                following = known.following
+                # After the launch records there is nothing, as a rule.
+                if not node and following is not None and following >= _BEYOND:
+                    following = None
+        kept.save()
+        if node:
+            others += _launches_of(remote, node)
+        self.read(remote, others, synced=synced)
+
+    def _read_page(
+        self, remote: Remote, entries: Iterable[Entry], following: str | None, kept: KeptRuns
+    ) -> Known:
+        """What a page says that is not known yet."""
+        rows: list[tuple[str, Row]] = []
+        others: list[Entry] = []
+        for entry in entries:
+            row = kept.row(entry)
+            if row is None and entry.info is not None and entry.name.endswith(_ENDINGS):
+                row = self._ended(remote, entry)
+            if row is not None:
+                rows.append((entry.version, row))
+            elif entry.name < _BEYOND:
+                others.append(entry)
+        return Known(rows, others, following)
+
+    def _ended(self, remote: Remote, entry: Entry) -> Row | None:
+        """The row of an ended run by its mark; None where it is none, or cannot be read."""
+        fact = parse_mark_name(entry.name)
+        if fact is None:
+            return None
+        # What is wrong with it is said when it is read among the others.
+        warned = len(self.warnings)
+        mark = self._mark(remote, entry, fact)
+        del self.warnings[warned:]
+        sighting = mark and Sighting(mark, entry.name, entry.modified, synced=True)
+        return row_of_mark(sighting) if sighting else None
 
     def read(self, remote: Remote, entries: Iterable[Entry], *, synced: bool) -> None:
         """Reads entries of one remote's `.savethat/`."""
@@ -76,17 +120,17 @@ class Reading:
                     unread.append((entry, fact))
                 else:
                     # The listing has brought it: a task for each would cost more than to read it.
-                    self._see(entry, self._mark(remote, entry, fact), synced=synced)
+                    self._see_mark(entry, self._mark(remote, entry, fact), synced=synced)
             elif entry.name.startswith(LAUNCHES) and parse_launch_name(entry.name) is not None:
                 launches.append(entry)
         with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
             read = pool.map(lambda found: self._mark(remote, *found), unread)
             for (entry, _), mark in zip(unread, read, strict=True):
-                self._see(entry, mark, synced=synced)
+                self._see_mark(entry, mark, synced=synced)
             if not launches:
                 return
             self._by_stem = Counter(map(stem_of, self.seen))
-            self._by_launch = Counter(sighting.mark.launch for sighting in self.seen.values())
+            self._by_launch = Counter(map(_launch_of, self.seen.values()))
             wanted = [entry for entry in launches if not self._all_seen(entry)]
             # Reading a file of a folder costs no call.
             costly = [entry for entry in wanted if entry.info is not None]
@@ -102,13 +146,16 @@ class Reading:
         if fresh:
             keep(remote.url, fresh)
 
-    def _see(self, entry: Entry, mark: Mark | None, *, synced: bool) -> None:
-        if mark is None:
-            return
-        sighting = Sighting(mark, entry.name, entry.modified, synced)
-        known = self.seen.get(mark.key)
-        if known is None or _rank(sighting) > _rank(known):
-            self.seen[mark.key] = sighting
+    def _see_mark(self, entry: Entry, mark: Mark | None, *, synced: bool) -> None:
+        if mark is not None:
+            sighting = Sighting(mark, entry.name, entry.modified, synced)
+            self._see(row_of_mark(sighting) if mark.mark in ENDINGS else sighting)
+
+    def _see(self, seen: Sighting | Row) -> None:
+        key = seen.key
+        known = self.seen.setdefault(key, seen)
+        if known is not seen and _rank(seen) > _rank(known):
+            self.seen[key] = seen
 
     def plan(self, launch: Launch, modified: float, *, synced: bool) -> None:
         """Takes the runs that a launch record names."""
@@ -132,7 +179,7 @@ class Reading:
             return False
         sighting = self.seen.get(stem)
         if sighting is not None:
-            return sighting.mark.attempt >= int(number or 1)
+            return sighting.attempt >= int(number or 1)
         if _NUMBER.fullmatch(runs) is None:
             return False
         seen = self._by_launch[launch_id] if number else self._by_stem[stem]
@@ -172,22 +219,19 @@ def _content(remote: Remote, entry: Entry) -> bytes:
     return remote.read(entry.name, limit=JSON_LIMIT)
 
 
-def index_entries(remote: Remote, node: str) -> Iterator[Entry]:
+def _index(remote: Remote, node: str) -> Iterator[Entry]:
     """The marks and launch records of all runs, or of those of the nodes with this class name."""
-    if node:
-        yield from remote.list(f"{INDEX}{node}/")
-        for entry in remote.list(f"{LAUNCHES}{node}_"):
-            # `Fit_` is the start of the runs of `Fit_all`, too.
-            parts = parse_key((parse_launch_name(entry.name) or "").partition(".")[0])
-            if parts is None or parts.node == node:
-                yield entry
-        return
-    # Both lie side by side: one listing brings them. No end is given to it, since after them there
-    # is nothing on B2, and a listing with an end comes in small pages.
-    for entry in remote.list(f"{HIDDEN}/", start=INDEX):
-        if entry.name >= _BEYOND:
-            return
-        yield entry
+    yield from remote.list(f"{INDEX}{node}/" if node else INDEX)
+    yield from _launches_of(remote, node) if node else remote.list(LAUNCHES)
+
+
+def _launches_of(remote: Remote, node: str) -> Iterator[Entry]:
+    """The launch records of the nodes with this class name."""
+    for entry in remote.list(f"{LAUNCHES}{node}_"):
+        # `Fit_` is the start of the runs of `Fit_all`, too.
+        parts = parse_key((parse_launch_name(entry.name) or "").partition(".")[0])
+        if parts is None or parts.node == node:
+            yield entry
 
 
 def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
@@ -196,6 +240,11 @@ def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
     yield from remote.list(launches_prefix(key))
 
 
-def _rank(sighting: Sighting) -> tuple[int, bool, bool, bool]:
-    mark = sighting.mark
-    return mark.attempt, mark.mark in ENDINGS, not mark.left, sighting.synced
+def _launch_of(seen: Sighting | Row) -> str:
+    return seen.launch
+
+
+def _rank(seen: Sighting | Row) -> tuple[int, bool, bool, bool]:
+    if isinstance(seen, Row):
+        return seen.attempt, True, not seen.left, not seen.at_home
+    return seen.attempt, False, not seen.mark.left, seen.synced

@@ -7,12 +7,10 @@ raises: what cannot be read is not known, what cannot be written is not kept.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from savethat.cache import folder
+from savethat.cache import use_database
 from savethat.remotes.base import Entry
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 _FILE = "launches-1.sqlite3"
 # The most bytes of records that are kept; the latest ones are.
 _MOST = 64 * 1024 * 1024
-# Seconds to wait for another process: it is about as long as it takes to ask for the records.
-_PATIENCE = 0.2
 _TABLE = """
 CREATE TABLE IF NOT EXISTS records (
     place TEXT, name TEXT, version TEXT, size INTEGER, content BLOB, PRIMARY KEY (place, name)
@@ -53,7 +49,7 @@ def recall(place: str, entries: Sequence[Entry]) -> dict[str, bytes]:
             if row is not None and isinstance(row[0], bytes):
                 found[entry.name] = row[0]
 
-    _use(look_up)
+    use_database(_FILE, (_TABLE,), look_up)
     return found
 
 
@@ -71,26 +67,8 @@ def keep(place: str, records: Sequence[tuple[Entry, bytes]]) -> None:
             database.execute(_TRIM, (_MOST,))
 
     if rows:
-        _use(write)
+        use_database(_FILE, (_TABLE,), write)
 
 
 def _version(entry: Entry) -> str:
     return f"{entry.size} {entry.modified} {entry.sha1}"
-
-
-def _use(work: Callable[[sqlite3.Connection], None]) -> None:
-    """Works with the file, as far as that goes; a damaged one is dropped."""
-    import sqlite3  # 10 ms, which most commands do not need
-
-    path = folder() / _FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE)) as database:
-            database.execute(_TABLE)
-            work(database)
-    except (OSError, sqlite3.OperationalError):
-        return  # no place, no space, or locked: it may be good yet
-    except sqlite3.DatabaseError:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> in
         return 0
     chosen = make_filter(prefix, options)
     if not watch:
+        # What a listing makes stays until the end: there is nothing to collect, and much to search.
+        gc.disable()
         return _once(session, chosen, options)
     while True:
         _once(session, chosen, options, watching=True)
@@ -71,7 +74,8 @@ def _once(
     )
     whole = chosen.reads_args or columns or options["sort"] or options["as_json"]
     rows = listing.whole_rows(session.catalog) if whole else listing.rows
-    rows = [row for row in rows if chosen.matches(row)]
+    if chosen:
+        rows = [row for row in rows if chosen.matches(row)]
     if options["local"]:
         rows = [row for row in rows if (session.config.local_path / row.key).is_dir()]
     if options["sort"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Iterable, Sequence
@@ -86,18 +87,20 @@ def print_table(
         lines: the cells of each line.
         status_styles: the colour of the column `status` in each line.
     """
-    header, *lines = ([printable(cell) for cell in line] for line in (header, *lines))
+    columns = [_printable(column) for column in zip(header, *lines, strict=True)]
     if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-        for line in (header, *lines):
-            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        widths = (max(map(len, column)) for column in columns)
+        template = "  ".join(f"%-{width}s" for width in widths)
+        # There may be many thousands.
+        text = [(template % line).rstrip() for line in zip(*columns, strict=True)]
+        sys.stdout.write("\n".join(text) + "\n")
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    header, *lines = zip(*columns, strict=True)
     for name in header:
         # A plain string would be read as rich's markup, and the names of arguments are anybody's.
         table.add_column(Text(name), no_wrap=name in ("key", "status"), overflow="fold")
@@ -114,6 +117,7 @@ def show_files(key: str, entries: Iterable[Entry]) -> None:
         sys.stdout.write(f"{key}/{printable(entry.name)}  {size(entry.size)}\n")
 
 
+@functools.lru_cache(maxsize=1_000)
 def size(count: int | None) -> str:
     """Bytes as people read them: `3.2 MB`."""
     if count is None:
@@ -146,6 +150,11 @@ def _line(row: Row, columns: Sequence[str], now: datetime, *, absolute: bool) ->
         size(row.bytes),
         *(_cell(found.get(column)) for column in columns),
     ]
+
+
+def _printable(column: tuple[str, ...]) -> Sequence[str]:
+    """A column's cells, as a terminal only shows them."""
+    return column if "".join(column).isprintable() else [printable(cell) for cell in column]
 
 
 def _ago(now: datetime, when: datetime) -> str:

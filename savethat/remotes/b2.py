@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import os
 import sys
@@ -21,7 +22,7 @@ from typing_extensions import override
 
 from savethat.config import Credentials
 from savethat.errors import MissingError, StorageError
-from savethat.remotes.base import Deleted, Entry, Progress, Remote, Stored, whole
+from savethat.remotes.base import Deleted, Entry, Page, Progress, Remote, Stored, whole
 from savethat.remotes.names import check_b2_name, check_prefix, part_name, too_large
 from savethat.remotes.patience import Patience
 from savethat.remotes.source import FileSource
@@ -47,6 +48,8 @@ class B2Remote(Remote):
         key_id: the application key's id.
         key: the application key. It is in no message, no `repr`, and a remote cannot be pickled.
     """
+
+    has_pages = True
 
     def __init__(self, bucket: str, prefix: str, realm: str, key_id: str, key: str) -> None:
         self._bucket = bucket
@@ -102,6 +105,26 @@ class B2Remote(Remote):
                 if stop and entry.name >= stop:
                     return
                 yield entry
+
+    @override
+    def open(self) -> None:
+        self._account()
+
+    @override
+    def page(self, prefix: str, start: str = "") -> Page:
+        from savethat.remotes.b2_account import read_page
+
+        check_prefix(prefix)
+        account = self._account()
+        answer = account.page(self._prefix + prefix, self._prefix + start if start else "")
+
+        def read() -> tuple[Iterable[Entry], str | None]:
+            items, following = read_page(account.store, answer)
+            # What comes next is below the same prefix.
+            following = following and following[len(self._prefix) :]
+            return map(self._entry, items), following
+
+        return Page(hashlib.sha256(answer.data).hexdigest(), read)
 
     @override
     def folders(self, prefix: str = "") -> Iterator[str]:
@@ -334,6 +357,7 @@ class B2Remote(Remote):
             modified=item["uploadTimestamp"] / 1000,
             sha1=sha1_of(item),
             info=item.get("fileInfo") or {},
+            version=item["fileId"] or "",
         )
 
 

@@ -15,7 +15,7 @@ from savethat.errors import DeniedError, StorageError
 from savethat.remotes import b2_rights
 from savethat.remotes.b2_authorization import Authorization, Kept
 from savethat.remotes.b2_doubts import Doubts
-from savethat.remotes.b2_engine import Engine
+from savethat.remotes.b2_engine import Engine, answered
 from savethat.remotes.b2_errors import translated
 from savethat.remotes.b2_failures import RefusalError
 from savethat.remotes.b2_urls import Urls
@@ -24,6 +24,7 @@ from savethat.remotes.ranges import FULL, Page, Place
 
 if TYPE_CHECKING:
     from savethat.remotes.b2_sdk import Calls
+    from savethat.remotes.b2_wire import Answer
 
 # The most one call gives, and what one class C transaction pays for.
 PAGE = 10_000
@@ -162,6 +163,18 @@ class Account:
             )
             yield items
 
+    def page(self, prefix: str, start: str) -> Answer:
+        """One page of what `names` gives, unread."""
+        url, token = self.who
+        question = {
+            "bucketId": self.bucket_id,
+            "startFileName": max(start, prefix) or None,
+            "maxFileCount": PAGE,
+            "prefix": prefix,
+        }
+        with translated(self.store, prefix):
+            return self.engine.ask(f"{url}/{_API}/b2_list_file_names", token, question)
+
     def versions(self, prefix: str, start: Place, size: int = PAGE) -> Page[Version]:
         """A page of every version, by name, the newest first."""
         items, place = self._page("b2_list_file_versions", prefix, start, size)
@@ -283,3 +296,14 @@ def sha1_of(item: Mapping[str, Any]) -> str | None:
         return sha1.rpartition(":")[2]  # some clients leave it unverified
     # Files sent in parts have none of their own.
     return (item.get("fileInfo") or {}).get(LARGE_SHA1)
+
+
+def read_page(store: str, answer: Answer) -> tuple[list[dict[str, Any]], str | None]:
+    """The items of a page, and the name that the next one begins with; None where it is the last.
+
+    Raises:
+        StorageError: it is not one of B2's.
+    """
+    with translated(store):
+        page = answered(answer)
+    return page["files"], page["nextFileName"]

@@ -78,8 +78,12 @@ class Engine:
             RefusalError: B2 said no.
             GaveUpError: there is no answer.
         """
+        return answered(self.ask(url, token, question))
+
+    def ask(self, url: str, token: str, question: Mapping[str, Any]) -> Answer:
+        """As `call`; the answer is for the caller to read, with `answered`."""
         body = json.dumps({key: value for key, value in question.items() if value is not None})
-        return answered(self.request("POST", url, {"Authorization": token}, body.encode()))
+        return self.request("POST", url, {"Authorization": token}, body.encode())
 
     def request(
         self,

@@ -28,6 +28,8 @@ class Entry:
         sha1: hexadecimal; None where the remote does not say.
         info: the info headers it was written with; None where the remote keeps none and the
             object itself must be read.
+        version: the remote's own id of what is there now, which nothing else ever has; empty where
+            it has none.
     """
 
     name: str
@@ -35,6 +37,20 @@ class Entry:
     modified: float
     sha1: str | None = None
     info: Mapping[str, str] | None = None
+    version: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """A part of a listing, which need not be read where it says what it said before.
+
+    Args:
+        digest: the same only for pages that say the same.
+        read: the objects, and the name that the next part begins with; None where it is the last.
+    """
+
+    digest: str
+    read: Callable[[], tuple[Iterable[Entry], str | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +86,10 @@ class Remote(abc.ABC):
     @abc.abstractmethod
     def url(self) -> str:
         """Names the remote for people: `b2://bucket/prefix`, or the folder."""
+
+    # Whether listings come in pages, with versions of what is listed: what was read of them can be
+    # kept.
+    has_pages = False
 
     @property
     @abc.abstractmethod
@@ -112,6 +132,21 @@ class Remote(abc.ABC):
             start: the first name wanted, inclusive; the store is not asked for earlier ones.
             stop: where to end, exclusive; empty for no end.
         """
+
+    def open(self) -> None:
+        """Does what the first call would have to do first. Only where the remote has pages."""
+        raise NotImplementedError
+
+    def page(self, prefix: str, start: str = "") -> Page:
+        """The objects that `list` begins with: as many as the remote tells of at a time.
+
+        Only where the remote has pages.
+
+        Args:
+            prefix: where the name must start so.
+            start: the first name wanted, inclusive; empty for the first of all.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def folders(self, prefix: str = "") -> Iterator[str]:

@@ -205,7 +205,7 @@ def _continued(base: Entry, candidates: list[tuple[Piece, Entry]]) -> Entry:
         size, sha1 = size + piece.size, piece.whole
     if not pieces:
         return base
-    return Grown(base.name, size, last.modified, sha1, last.info, base, tuple(pieces))
+    return Grown(base.name, size, last.modified, sha1, last.info, base=base, pieces=tuple(pieces))
 
 
 def _assemble(remote: Remote, entry: Grown, target: Path, progress: Progress | None) -> bool:
