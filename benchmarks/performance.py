@@ -26,7 +26,7 @@ from benchmarks.bench import Bench
 from benchmarks.rows import Outcome, Section
 
 # Modules of this package, each with `measure(bench: Bench) -> Section`, in the page's order.
-SECTIONS = ("startup", "listing", "watching")
+SECTIONS = ("startup", "listing", "watching", "growth")
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "build" / "bench"
