@@ -35,6 +35,7 @@ SECTIONS = (
     "dollars",
     "watching",
     "sweeping",
+    "growth",
 )
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
