@@ -28,8 +28,8 @@ from savethat.reproduction.requirements import (
 # Written last, and then renamed: an environment without it is half-made.
 _WHOLE = "whole.json"
 _PACKAGE = Path(__file__).resolve().parent.parent
-# What a worker's child imports first.
-_PROBE = "savethat.worker.child"
+# What a worker's child imports first, and what a node may ask for.
+_PROBE = ("savethat.worker.child", "savethat.storage", "loguru")
 _LOCAL = re.compile(r"==.*\+")
 _REQUIRED = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
@@ -106,7 +106,7 @@ def _kept(env: Path, installer: Installer) -> list[str] | None:
     try:
         differences: list[str] = json.loads((env / _WHOLE).read_bytes())
         # The Python it was made with, or the savethat it links to, may be gone.
-        installer.try_import(_PROBE)
+        installer.try_import(*_PROBE)
     except (OSError, ValueError, InstallError):
         return None
     return differences
@@ -136,7 +136,7 @@ def _make(env: Path, installer: Installer, wanted: Requirements, say: Say) -> li
         _install_pinned(env, installer, needed, say)
     _link_own(_site(env))
     try:
-        installer.try_import(_PROBE)
+        installer.try_import(*_PROBE)
     except InstallError as error:
         message = "this savethat does not run with the recorded packages"
         raise _told(error, message, HERE, say) from None

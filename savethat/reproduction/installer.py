@@ -104,13 +104,13 @@ class Installer:
         else:
             self._run([str(self.python), "-m", "pip", "uninstall", "--yes", name])
 
-    def try_import(self, module: str) -> None:
-        """Imports a module in the environment.
+    def try_import(self, *modules: str) -> None:
+        """Imports modules in the environment.
 
         Raises:
-            InstallError: it does not import.
+            InstallError: one does not import.
         """
-        self._run([str(self.python), "-c", f"import {module}"])
+        self._run([str(self.python), "-c", f"import {', '.join(modules)}"])
 
     def _run(self, command: Sequence[str]) -> None:
         left_out = (*_FOREIGN, *KEY_VARIABLES)
