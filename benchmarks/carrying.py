@@ -19,7 +19,7 @@ from tests.b2server.client import B2Server
 LATENCIES = (0, 40)
 KB, MB = 1_000, 1_000_000
 # Mbit/s.
-LINK = 2_000
+LINK = 1_000
 _METHOD = (
     "Whole processes; savethat's sends a folder with the code that a run's worker sends it with, "
     "and fetches with `savethat download`. Each turn has a new folder of the bucket, or one to "

@@ -222,7 +222,7 @@ def test_a_folder_takes_no_pieces(folder: Path, journal: Journal, tmp_path: Path
 TIME = 60.0
 
 
-@pytest.mark.parametrize(("size", "least", "most"), [(100, 9, 32), (300_000, 1, 8)])
+@pytest.mark.parametrize(("size", "least", "most"), [(100, 9, 48), (300_000, 1, 8)])
 def test_many_small_files_go_at_a_time_and_few_large_ones(
     carry: CarryOut,
     folder: Path,

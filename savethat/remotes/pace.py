@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 
 _FIRST = 8
-_MOST = 32
+_MOST = 48
 # How much faster it must have become to go on adding.
 _FASTER = 1.1
 
@@ -48,7 +48,7 @@ class Pace:
         with self._changed:
             self._active -= 1
             self._done += 1
-            if self._done >= 2 * self._limit:
+            if self._done >= self._limit:
                 self._judge()
             self._changed.notify()
 

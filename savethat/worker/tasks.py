@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 
 from savethat.errors import MissingError, StorageError, UnreachableError
 
-# As many as help small files anywhere; how many a remote really does at a time is for it to say.
-PARALLEL = 32
+# As many as help small files anywhere; how many a remote really does at a time is for it to say
+# (`savethat.remotes.pace`).
+PARALLEL = 48
 # Of those that move much: more would only share the link, and be there later, each of them.
 FEW = 8
 

@@ -190,12 +190,12 @@ def test_no_more_than_the_limit_is_done_at_a_time() -> None:
         with paced:
             with lock:
                 active += 1
-                if active > 32:
+                if active > 48:
                     beyond.append(active)
             with lock:
                 active -= 1
 
-    with ThreadPoolExecutor(40) as pool:
+    with ThreadPoolExecutor(64) as pool:
         list(pool.map(work, range(1000)))
     assert beyond == []
 
