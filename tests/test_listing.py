@@ -188,7 +188,7 @@ def test_what_is_kept_of_ended_runs_says_what_is_there(
         Mark.from_info(next(iter(b2_remote.list(marks_prefix(keys[3])))).info or {}),
         attempt=2,
         mark="failed",
-        reason="it … \x1b[31m",
+        reason="it … \x1b[31m \ud800",
         finished_at=None,
         args={"text": "x" * 9_000, "nan": math.nan},
         tags=("a", "b"),
@@ -212,6 +212,8 @@ def test_what_is_kept_of_ended_runs_says_what_is_there(
         anew = listed_anew(project, tmp_path, "ls", "--json")
         for _ in ("as it changed", "as it was"):
             assert project.run("ls", "--json").stdout == anew
+        # What streams is on disk meanwhile, what is cut short in memory.
+        assert project.run("ls", "--json", "--limit", "99").stdout == anew
         own = [line for line in anew.splitlines() if '"key": "Fit_' in line]
         assert project.run("ls", "--json", "--node", "Fit").stdout.splitlines() == own
     assert keys[5] not in anew

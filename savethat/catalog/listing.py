@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from savethat.catalog.reading import Reading, run_entries
+from savethat.catalog.ended import Ended, EndedOnDisk, order
+from savethat.catalog.reading import PARALLEL, Reading, run_entries
 from savethat.catalog.row import Row
 from savethat.catalog.rows import Planned, Sighting, row_of_mark, row_of_plan
 from savethat.errors import StorageError, UnreachableError
@@ -21,6 +24,10 @@ from savethat.run.status import (
 
 if TYPE_CHECKING:
     from savethat.inputs import Inputs
+
+
+Warnings = list[str]
+_BATCH = 1_000
 
 
 @dataclasses.dataclass
@@ -39,14 +46,16 @@ class Listing:
 
     def whole_rows(self, catalog: Catalog) -> list[Row]:
         """All rows whole; where one cannot be had, a warning says so and what is known stays."""
-        rows = []
-        for row in self.rows:
-            try:
-                rows.append(catalog.whole(row))
-            except StorageError as error:
-                self.warnings.append(f"{row.key} is not shown whole: {error.message}")
-                rows.append(row)
-        return rows
+        return [*catalog.whole_rows(self.rows, self.warnings)]
+
+
+@dataclasses.dataclass
+class Stream:
+    """What was found, where it may be any number: as in `Listing`, but rows come once."""
+
+    rows: Iterable[Row]
+    warnings: Sequence[str]
+    complete: bool
 
 
 class Catalog:
@@ -74,8 +83,19 @@ class Catalog:
             node: the class name; empty for all.
             max_age: seconds for which another process's answer of a scheduler is good enough.
         """
+        marks, snapshots, complete = self._read(node, max_age, Ended())
+        return self._listing(marks, snapshots, complete=complete)
+
+    def stream(self, *, node: str = "", max_age: float = 5.0) -> Stream:
+        """As `list`, with memory that does not grow with the runs that have ended."""
+        marks, snapshots, complete = self._read(node, max_age, EndedOnDisk())
+        return Stream(*self._rows(marks, snapshots), complete)
+
+    def _read(
+        self, node: str, max_age: float, ended: Ended
+    ) -> tuple[Reading, dict[str, Snapshot], bool]:
         snapshots = self._ask(max_age)
-        marks = Reading()
+        marks = Reading(ended)
         complete = True
         try:
             marks.read_index(self.remote, node, synced=True)
@@ -86,7 +106,7 @@ class Catalog:
             marks.warnings.append(f"{error.message}: what is stored there is not listed")
         if self.remote is not self.home:
             marks.read_index(self.home, node, synced=False)
-        return self._listing(marks, snapshots, complete=complete)
+        return marks, snapshots, complete
 
     def find(self, key: str, *, max_age: float = 5.0) -> Row | None:
         """One run by its whole key, with a constant number of calls; None where there is none.
@@ -139,6 +159,30 @@ class Catalog:
         mark = read_mark(remote, row.mark)
         return dataclasses.replace(row, args=mark.args, result=mark.result, tags=mark.tags, cut=())
 
+    def whole_rows(self, rows: Iterable[Row], warnings: Warnings) -> Iterator[Row]:
+        """These rows whole, read several at a time.
+
+        Where one cannot be had, a warning is added that says so, and what is known stays.
+        """
+        import concurrent.futures
+
+        def read(row: Row) -> Row | StorageError:
+            try:
+                return self.whole(row)
+            except StorageError as error:
+                return error
+
+        rows = iter(rows)
+        with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+            while batch := [*itertools.islice(rows, _BATCH)]:
+                read_now = pool.map(read, [row for row in batch if row.cut])
+                for row in batch:
+                    found = next(read_now) if row.cut else row
+                    if isinstance(found, StorageError):
+                        warnings.append(f"{row.key} is not shown whole: {found.message}")
+                        found = row
+                    yield found
+
     def launch(self, launch_id: str) -> Launch | None:
         """A launch's record, wherever it is; None where it is not there any more.
 
@@ -163,23 +207,33 @@ class Catalog:
     def _listing(
         self, marks: Reading, snapshots: Mapping[str, Snapshot], *, complete: bool = True
     ) -> Listing:
-        rows: list[Row] = []
+        rows, warnings = self._rows(marks, snapshots)
+        return Listing([*rows], [*warnings], complete)
+
+    def _rows(
+        self, marks: Reading, snapshots: Mapping[str, Snapshot]
+    ) -> tuple[Iterable[Row], Sequence[str]]:
+        """All rows, the oldest first, and the warnings."""
         open_: dict[JobRef, Sighting | Planned] = {}
-        for key in marks.seen.keys() | marks.planned.keys():
-            current = _current(marks.seen.get(key), marks.planned.get(key))
-            if isinstance(current, Row):
-                rows.append(current)
-            else:
-                open_[_ref(current)] = current
+        for key, planned in marks.planned.items():
+            attempt = marks.attempt(key)
+            # A launch record for a later attempt sets the mark aside.
+            if attempt is None or planned.run.attempt > attempt:
+                marks.ended.drop(key)
+                marks.open.pop(key, None)
+                open_[_ref(planned)] = planned
+        open_ |= {_ref(sighting): sighting for sighting in marks.open.values()}
+        rows = marks.ended.rows()
         if open_:
-            rows += self._open_rows(open_, snapshots)
-        rows.sort(key=lambda row: (row.submitted_at or row.when, row.key))
+            rows = heapq.merge(
+                rows, sorted(self._open_rows(open_, snapshots), key=order), key=order
+            )
         warnings = marks.warnings + [
             snapshot.warning
             for name, snapshot in snapshots.items()
             if snapshot.warning and any(ref.place.scheduler == name for ref in open_)
         ]
-        return Listing(rows, warnings, complete)
+        return rows, warnings
 
     def _open_rows(
         self, open_: Mapping[JobRef, Sighting | Planned], snapshots: Mapping[str, Snapshot]
@@ -196,14 +250,6 @@ class Catalog:
                 yield row_of_plan(current, answer, now)
             else:
                 yield row_of_mark(current, answer, now)
-
-
-def _current(seen: Sighting | Row | None, planned: Planned | None) -> Sighting | Row | Planned:
-    """What counts of a run: a launch record for a later attempt sets its mark aside."""
-    if seen is None or (planned is not None and planned.run.attempt > seen.attempt):
-        assert planned is not None
-        return planned
-    return seen
 
 
 def _ref(current: Sighting | Planned) -> JobRef:

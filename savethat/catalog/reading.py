@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from savethat.catalog.kept import KeptRuns, Known
+from savethat.catalog.ended import Ended, Rank, rank_of
+from savethat.catalog.kept import KeptPage, Said
 from savethat.catalog.records import keep, recall
 from savethat.catalog.row import Row
 from savethat.catalog.rows import Planned, Sighting, row_of_mark
 from savethat.errors import StorageError
-from savethat.remotes.base import Entry, Remote
+from savethat.remotes.base import Entry, Page, Remote
 from savethat.run.key import parse_key, stem_of
 from savethat.run.layout import (
     ENDINGS,
@@ -36,11 +38,16 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Reading:
-    """What was read so far, from one remote or several; what cannot be read is a warning."""
+    """What was read so far, from one remote or several; what cannot be read is a warning.
 
-    def __init__(self) -> None:
-        # What was seen of each run: its row, where it has ended.
-        self.seen: dict[str, Sighting | Row] = {}
+    Args:
+        ended: takes the runs that have ended; None: this machine's memory does.
+    """
+
+    def __init__(self, ended: Ended | None = None) -> None:
+        # What was seen of each run: its row where it has ended, else its mark.
+        self.ended = ended or Ended()
+        self.open: dict[str, Sighting] = {}
         # How many were seen of each stem of keys, and of each launch that a mark names.
         self._by_stem: Counter[str] = Counter()
         self._by_launch: Counter[str] = Counter()
@@ -55,33 +62,38 @@ class Reading:
         prefix, start = (f"{INDEX}{node}/", "") if node else (f"{HIDDEN}/", INDEX)
         # Else this and what is kept would get in each other's way.
         remote.open()
+        others: list[Entry] = []
+        following: str | None = start
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            # What is kept is read while the remote thinks about the first page.
-            loading = pool.submit(KeptRuns, remote.url, prefix)
-            others: list[Entry] = []
-            following: str | None = start
             while following is not None:
-                page = remote.page(prefix, following)
-                kept, asked = loading.result(), f"{prefix}\n{following}"
-                known = kept.page(asked, page.digest)
-                if known is None:
-                    known = self._read_page(remote, *page.read(), kept)
-                    kept.learn(asked, page.digest, known)
-                for _, row in known.rows:
+                asking = pool.submit(remote.page, prefix, following)
+                # Read while the remote thinks.
+                kept = KeptPage(remote.url, prefix, following)
+                said = self._said(remote, asking.result(), kept)
+                for _, row in said.rows:
                     self._see(row)
-                others += known.others
-                following = known.following
+                others += said.others
+                following = said.following
                 # After the launch records there is nothing, as a rule.
                 if not node and following is not None and following >= _BEYOND:
                     following = None
-        kept.save()
+                # The next page may be as large.
+                del asking, kept, said
         if node:
             others += _launches_of(remote, node)
         self.read(remote, others, synced=synced)
 
+    def _said(self, remote: Remote, page: Page, kept: KeptPage) -> Said:
+        """What a page says; what is not known yet of it is read, and kept."""
+        said = kept.said(page.digest)
+        if said is None:
+            said = self._read_page(remote, *page.read(), kept)
+            kept.learn(page.digest, said)
+        return said
+
     def _read_page(
-        self, remote: Remote, entries: Iterable[Entry], following: str | None, kept: KeptRuns
-    ) -> Known:
+        self, remote: Remote, entries: Iterable[Entry], following: str | None, kept: KeptPage
+    ) -> Said:
         """What a page says that is not known yet."""
         rows: list[tuple[str, Row]] = []
         others: list[Entry] = []
@@ -93,7 +105,7 @@ class Reading:
                 rows.append((entry.version, row))
             elif entry.name < _BEYOND:
                 others.append(entry)
-        return Known(rows, others, following)
+        return Said(rows, others, following)
 
     def _ended(self, remote: Remote, entry: Entry) -> Row | None:
         """The row of an ended run by its mark; None where it is none, or cannot be read."""
@@ -129,8 +141,7 @@ class Reading:
                 self._see_mark(entry, mark, synced=synced)
             if not launches:
                 return
-            self._by_stem = Counter(map(stem_of, self.seen))
-            self._by_launch = Counter(map(_launch_of, self.seen.values()))
+            self._count()
             wanted = [entry for entry in launches if not self._all_seen(entry)]
             # Reading a file of a folder costs no call.
             costly = [entry for entry in wanted if entry.info is not None]
@@ -152,10 +163,33 @@ class Reading:
             self._see(row_of_mark(sighting) if mark.mark in ENDINGS else sighting)
 
     def _see(self, seen: Sighting | Row) -> None:
-        key = seen.key
-        known = self.seen.setdefault(key, seen)
-        if known is not seen and _rank(seen) > _rank(known):
-            self.seen[key] = seen
+        known = self.open.get(seen.key)
+        if known is not None and _rank(known) >= _rank(seen):
+            return
+        if isinstance(seen, Row):
+            self.open.pop(seen.key, None)
+            self.ended.add(seen)
+            return
+        rank = self.ended.rank(seen.key)
+        if rank is None or rank < _rank(seen):
+            self.ended.drop(seen.key)
+            self.open[seen.key] = seen
+
+    def attempt(self, key: str) -> int | None:
+        """The latest attempt of a run that left a mark; None where none did."""
+        rank = self.ended.rank(key)
+        if rank is not None:
+            return rank[0]
+        sighting = self.open.get(key)
+        return sighting.attempt if sighting is not None else None
+
+    def _count(self) -> None:
+        self._by_stem.clear()
+        self._by_launch.clear()
+        open_ = ((key, sighting.mark.launch) for key, sighting in self.open.items())
+        for key, launch in itertools.chain(self.ended.launches(), open_):
+            self._by_stem[stem_of(key)] += 1
+            self._by_launch[launch] += 1
 
     def plan(self, launch: Launch, modified: float, *, synced: bool) -> None:
         """Takes the runs that a launch record names."""
@@ -177,9 +211,9 @@ class Reading:
         # What is named otherwise is read, and then refused with a warning.
         if number and _NUMBER.fullmatch(number) is None:
             return False
-        sighting = self.seen.get(stem)
-        if sighting is not None:
-            return sighting.attempt >= int(number or 1)
+        attempt = self.attempt(stem)
+        if attempt is not None:
+            return attempt >= int(number or 1)
         if _NUMBER.fullmatch(runs) is None:
             return False
         seen = self._by_launch[launch_id] if number else self._by_stem[stem]
@@ -240,11 +274,7 @@ def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
     yield from remote.list(launches_prefix(key))
 
 
-def _launch_of(seen: Sighting | Row) -> str:
-    return seen.launch
-
-
-def _rank(seen: Sighting | Row) -> tuple[int, bool, bool, bool]:
+def _rank(seen: Sighting | Row) -> Rank:
     if isinstance(seen, Row):
-        return seen.attempt, True, not seen.left, not seen.at_home
+        return rank_of(seen)
     return seen.attempt, False, not seen.mark.left, seen.synced

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +16,7 @@ from savethat.cli.completing.keys import MOST_KEYS
 from savethat.cli.completing.learning import remember_keys
 from savethat.cli.selection import NO_RUNS, filter_options, make_filter, say_nothing_found
 from savethat.cli.session import Session, pass_session, talk, warn
-from savethat.cli.terminal import echo_json
+from savethat.cli.terminal import json_line
 
 if TYPE_CHECKING:
     from savethat.catalog.filters import Filter
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 STORAGE_INCOMPLETE = 5
 WATCH_EVERY = 30.0
+# Seconds that what the scheduler said may be old, where somebody asks once.
+_FRESH = 5.0
 
 
 @click.command("ls")
@@ -60,12 +65,15 @@ def command(session: Session, /, prefix: str, watch: bool, **options: Any) -> in
 def _once(
     session: Session, chosen: Filter, options: dict[str, Any], *, watching: bool = False
 ) -> int:
+    streams = options["as_json"] or options["keys"]
+    if streams and not (options["sort"] or options["limit"] or watching):
+        return _stream(session, chosen, options)
     from savethat.cli import table
     from savethat.cli.sending import send_on
 
     columns = tuple(filter(None, (options["columns"] or "").split(",")))
     # The scheduler is asked by the first of all watching terminals, for all of them.
-    max_age = WATCH_EVERY if watching else 5.0
+    max_age = WATCH_EVERY if watching else _FRESH
     listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
     remember_keys(
         session.config.root,
@@ -74,10 +82,7 @@ def _once(
     )
     whole = chosen.reads_args or columns or options["sort"] or options["as_json"]
     rows = listing.whole_rows(session.catalog) if whole else listing.rows
-    if chosen:
-        rows = [row for row in rows if chosen.matches(row)]
-    if options["local"]:
-        rows = [row for row in rows if (session.config.local_path / row.key).is_dir()]
+    rows = [*_selected(session, rows, chosen, options)]
     if options["sort"]:
         rows = table.sort(rows, options["sort"])
     if options["limit"]:
@@ -85,12 +90,8 @@ def _once(
     if watching:
         click.clear()  # only now: what was shown stays until there is something else to show
     warn(listing.warnings)
-    if options["as_json"]:
-        for row in rows:
-            echo_json(_with_files(session, row, options))
-    elif options["keys"]:
-        for row in rows:
-            click.echo(row.key)
+    if options["as_json"] or options["keys"]:
+        _print_lines(session, rows, options)
     elif rows:
         table.show(
             rows,
@@ -105,6 +106,52 @@ def _once(
     if listing.complete:
         send_on(session, listing.rows)
     return 0 if listing.complete or options["local"] else STORAGE_INCOMPLETE
+
+
+def _stream(session: Session, chosen: Filter, options: dict[str, Any]) -> int:
+    """Prints a line a run as rows come: of any number of them, few are in memory at a time."""
+    from savethat.cli.sending import send_on
+
+    stream = session.catalog.stream(node=chosen.class_name, max_age=_FRESH)
+    warn(stream.warnings)
+    latest: deque[tuple[str, str]] = deque(maxlen=MOST_KEYS)
+    unsent: deque[Row] = deque(maxlen=1)
+
+    def noted() -> Iterator[Row]:
+        for row in stream.rows:
+            latest.append((row.key, row.status.value))
+            if row.synced is False:
+                unsent.append(row)
+            yield row
+
+    unread: list[str] = []
+    reads_all = options["as_json"] or chosen.reads_args
+    rows = session.catalog.whole_rows(noted(), unread) if reads_all else noted()
+    _print_lines(session, _selected(session, rows, chosen, options), options)
+    warn(unread)
+    remember_keys(
+        session.config.root, dict(latest), whole=stream.complete and not chosen.class_name
+    )
+    if stream.complete:
+        send_on(session, unsent)
+    return 0 if stream.complete or options["local"] else STORAGE_INCOMPLETE
+
+
+def _selected(
+    session: Session, rows: Iterable[Row], chosen: Filter, options: dict[str, Any]
+) -> Iterable[Row]:
+    """The rows that are meant."""
+    if chosen:
+        rows = filter(chosen.matches, rows)
+    if options["local"]:
+        rows = (row for row in rows if (session.config.local_path / row.key).is_dir())
+    return rows
+
+
+def _print_lines(session: Session, rows: Iterable[Row], options: dict[str, Any]) -> None:
+    for row in rows:
+        line = row.key if options["keys"] else json_line(_with_files(session, row, options))
+        sys.stdout.write(line + "\n")
 
 
 def _with_files(session: Session, row: Row, options: dict[str, Any]) -> dict[str, Any]:

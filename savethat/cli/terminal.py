@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from savethat.untrusted import printable, printable_json
+
+if TYPE_CHECKING:
+    from json import JSONEncoder
 
 # Colours and weights, as `less -R` passes them through, and what progress bars go back with.
 _KEPT = r"(\x1b\[[0-9;:]{0,40}m|[\r\b])"
@@ -19,9 +23,20 @@ _UNFINISHED = r"\x1b(\[[0-9;:]{0,40})?\Z"
 
 def echo_json(value: Any) -> None:
     """Prints a value as JSON in one line."""
+    click.echo(json_line(value))
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON in one line."""
+    return printable_json(_encoder().encode(value))
+
+
+@functools.cache
+def _encoder() -> JSONEncoder:
+    """What writes a value; to make it takes as long as to write one."""
     import json
 
-    click.echo(printable_json(json.dumps(value, ensure_ascii=False)))
+    return json.JSONEncoder(ensure_ascii=False)
 
 
 class TerminalLog:
