@@ -47,8 +47,8 @@ times B2's free transactions of a day, {all_received:.0f} GB to receive, {minute
    million names. Removing a run then writes its seal anew, or notes beside it that it is gone.
 2. A command would keep the rows of sealed objects in its SQLite cache, fetch only the objects that
    are new, and list only what is not sealed.
-3. `ls` would be a query of that cache, row by row, the latest first and as many as fit on a screen,
-   with `--all` for the others; a table's columns would be as wide as those of its first rows.
+3. `ls` would be a query of that cache: the latest runs, or row by row where all are asked for, in
+   columns as wide as those of its first rows.
 4. Filters by time would be the ends of a listing: keys begin with their node and time already.
 
 `show`, `logs`, `download` and `rm` of a key, workers and launches could stay as they are."""

@@ -85,6 +85,8 @@ def _by_type(printed: str) -> Counter[str]:
 
 
 def _call(*command: str) -> str:
+    if not CONF.exists():  # which SLURM's programs would wait a minute for
+        raise NoSchedulerError(f"there is no {CONF} (make slurm-up)")
     try:
         done = subprocess.run(
             command,
@@ -96,6 +98,8 @@ def _call(*command: str) -> str:
         )
     except subprocess.CalledProcessError as error:
         raise NoSchedulerError(f"{command[0]}: {error.stderr.strip()} (make slurm-up)") from error
+    except subprocess.TimeoutExpired as error:
+        raise NoSchedulerError(f"{command[0]} does not answer (make slurm-up)") from error
     except OSError as error:
         raise NoSchedulerError(f"{command[0]}: {error.strerror} (make slurm-up)") from error
     return done.stdout

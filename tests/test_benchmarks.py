@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import memory, performance, report, running, sweeping
+from benchmarks import memory, performance, report, running, scheduler, sweeping, watching
+from benchmarks.bench import Bench
 from benchmarks.rows import Case, Goal, Measure, Outcome, Section, absent, at_most
 
 CASE = Case(
@@ -51,6 +52,18 @@ def test_outcomes_are_kept_and_read_back(tmp_path: Path) -> None:
     for outcome in (FOUND, FAILED):
         performance.keep(outcome, tmp_path)
     assert performance.kept(tmp_path) == [FAILED, FOUND]
+
+
+def test_without_slurm_the_section_that_needs_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "CONF", tmp_path / "none")
+    section = watching.measure(Bench(tmp_path, tmp_path, tmp_path))
+    found = Outcome("watching", section, "", "abc", "2026-11-25", "a pc", 1)
+    performance.keep(found, tmp_path)
+    page = "\n".join(report.page(performance.kept(tmp_path), ["watching"], {}))
+    assert "## Goals: 0 of 1 met" in page
+    assert "not measured: there is no" in page
 
 
 @pytest.mark.parametrize("words", [["--only", "nothing"], ["--repeat", "0"]])

@@ -29,6 +29,8 @@ ResultT = TypeVar("ResultT")
 # `wait` looks often at first, for the short jobs, and rarely later: no cluster likes to be polled,
 # and a bucket is not listed for nothing. What this machine alone knows costs nobody anything.
 _FIRST_LOOK, _LAST_LOOK, _LAST_LOOK_HERE = 1.0, 30.0, 2.0
+# How old the answer of a scheduler may be for who asks once.
+_FRESH = 5.0
 
 
 class Run:
@@ -94,7 +96,10 @@ class Run:
         Raises:
             NotFoundError: it has been removed.
         """
-        row = self._catalog.find(self.key)
+        return self._look(_FRESH)
+
+    def _look(self, max_age: float) -> Run:
+        row = self._catalog.find(self.key, max_age=max_age)
         if row is None:
             raise NotFoundError(f"there is no run {self.key} any more", "savethat ls")
         self._row = row
@@ -115,7 +120,7 @@ class Run:
             TimeoutError: it has not ended by then.
         """
         pace = _Pace(timeout)
-        while not self.refresh()._row.status.finished:
+        while not self._look(pace.max_age)._row.status.finished:
             pace.rest([self])
         return self
 
@@ -176,6 +181,11 @@ class _Pace:
         self._end = None if timeout is None else time.monotonic() + timeout
         self._pause = _FIRST_LOOK
 
+    @property
+    def max_age(self) -> float:
+        """How old a scheduler's answer may be: several who wait ask no more often than one."""
+        return max(_FRESH, self._pause)
+
     def rest(self, live: Sequence[Run]) -> None:
         """Sleeps a while for runs that have not ended.
 
@@ -223,7 +233,7 @@ class Runs(Sequence[Run]):
         pace = _Pace(timeout)
         while live := [run for run in self._runs if not run._row.status.finished]:
             pace.rest(live)
-            refresh(live)
+            refresh(live, max_age=pace.max_age)
         return self
 
     def _repr_html_(self) -> str:
@@ -238,15 +248,19 @@ class Runs(Sequence[Run]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def refresh(runs: Sequence[Run]) -> None:
+def refresh(runs: Sequence[Run], *, max_age: float = _FRESH) -> None:
     """Looks again at several runs of one catalog, with one listing.
+
+    Args:
+        runs: the runs.
+        max_age: how many seconds old their schedulers' answers may be.
 
     Raises:
         NotFoundError: one has been removed.
     """
     nodes = {node_of(run.key) for run in runs}
     catalog = runs[0]._catalog
-    listing = catalog.list(node=nodes.pop() if len(nodes) == 1 else "")
+    listing = catalog.list(node=nodes.pop() if len(nodes) == 1 else "", max_age=max_age)
     rows = {row.key: row for row in listing.rows}
     for run in runs:
         if run.key in rows:

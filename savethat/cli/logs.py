@@ -58,7 +58,8 @@ def _follow(session: Session, log: Log, row: Row, output: LogOutput) -> None:
         output.write(log.more())
         if time.monotonic() - looked >= (_STATE_NEAR if log.is_near else _STATE_FAR):
             looked = time.monotonic()
-            found = session.catalog.find(row.key)
+            # That the run has ended, its marks say; the scheduler says no more than that it died.
+            found = session.catalog.find(row.key, max_age=_STATE_FAR)
             if found is None:
                 raise NotFoundError(f"there is no run {row.key} any more", "savethat ls")
             row = found

@@ -23,7 +23,7 @@ _ALL = 30 * 86_400.0
 def watch(catalog: Catalog, keys: Sequence[str]) -> Mapping[str, int]:
     """Waits for runs, with a progress bar on a terminal; how many ended in which state."""
     pause = _FIRST_LOOK
-    rows = _look(catalog, keys)
+    rows = _look(catalog, keys, pause)
     with _bar(len(keys)) as show:
         while True:
             show(Counter(row.status.value for row in rows))
@@ -35,15 +35,19 @@ def watch(catalog: Catalog, keys: Sequence[str]) -> Mapping[str, int]:
             else:
                 time.sleep(pause)
                 pause = min(pause * 1.3, _LAST_LOOK)
-            rows = _look(catalog, keys)
+            rows = _look(catalog, keys, pause)
 
 
-def _look(catalog: Catalog, keys: Sequence[str]) -> list[Row]:
+def _look(catalog: Catalog, keys: Sequence[str], pause: float) -> list[Row]:
+    """The runs as they are now; what their scheduler says, as it was a pause ago, or 5 s.
+
+    So several who wait ask it no more often than one.
+    """
     from savethat.run.key import node_of
 
     wanted = set(keys)
     nodes = {node_of(key) for key in wanted}
-    rows = catalog.list(node=nodes.pop() if len(nodes) == 1 else "").rows
+    rows = catalog.list(node=nodes.pop() if len(nodes) == 1 else "", max_age=max(5.0, pause)).rows
     return [row for row in rows if row.key in wanted]
 
 
