@@ -1,8 +1,8 @@
 """One request and its answer on an open connection: one write, and no more reads than it takes.
 
 urllib3 makes the connection, with its proxy and its certificates. For what is short it would then
-use ten times the CPU of all else about a small upload, and send head and body apart, which wakes
-the server twice.
+use more CPU than all else about a small upload does, and send head and body apart, which wakes the
+server twice.
 """
 
 from __future__ import annotations
