@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bench import Bench, in_turns, timed
@@ -15,6 +13,12 @@ NODES = ("FitOLS", *(f"Fit{number}" for number in range(1, 10)))
 # What a class C transaction pays for, in names.
 _BILLED = 1_000
 _COMMANDS = ("show", "logs", "download")
+# Runs a program, and says how many kB it had at most.
+_WAIT = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 # The most that the memory of ten times as many runs may be.
 _FLAT = 1.25
 
@@ -100,7 +104,7 @@ def memory_case(
     """The memory of `ls --json`, of few runs and of ten times as many."""
     command: list[str | Path] = [bench.savethat / "savethat", "ls", "--json"]
     measures = [
-        Measure(f"savethat ls --json, {size:,} runs", (_peak(command, folder, env),))
+        Measure(f"savethat ls --json, {size:,} runs", (_peak(bench, command, folder, env),))
         for size, folder in zip(sizes, (few, many), strict=True)
     ]
     before, after = measures
@@ -113,16 +117,8 @@ def memory_case(
     return Case("memory of ls --json", "MB", after, (before,), (goal,))
 
 
-def _peak(command: list[str | Path], cwd: Path, env: Mapping[str, str]) -> float:
+def _peak(bench: Bench, command: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> float:
     """The most memory that a program had at a time, in MB."""
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**os.environ, **env},
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command} ended with {process.returncode}")
-    return usage.ru_maxrss / 1024
+    # A process counts what it had before it became the program: this one is large.
+    waiting = [bench.savethat / "python", "-c", _WAIT, *command]
+    return int(timed(waiting, cwd=cwd, env=env).stdout) / 1024

@@ -163,11 +163,12 @@ class Reading:
             self._see(row_of_mark(sighting) if mark.mark in ENDINGS else sighting)
 
     def _see(self, seen: Sighting | Row) -> None:
-        known = self.open.get(seen.key)
+        known = self.open.get(seen.key) if self.open else None
         if known is not None and _rank(known) >= _rank(seen):
             return
         if isinstance(seen, Row):
-            self.open.pop(seen.key, None)
+            if known is not None:
+                del self.open[seen.key]
             self.ended.add(seen)
             return
         rank = self.ended.rank(seen.key)

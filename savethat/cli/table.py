@@ -139,12 +139,12 @@ def duration(seconds: float | None) -> str:
 
 def _line(row: Row, columns: Sequence[str], now: datetime, *, absolute: bool) -> list[str]:
     found = cells(row) if columns else {}
-    age = row.when.strftime("%Y-%m-%d %H:%M:%S") if absolute else _ago(now, row.when)
+    when = row.when
     return [
         row.key,
         row.status.value,
         row.reason + (" (not synced)" if row.synced is False else ""),
-        age,
+        when.strftime("%Y-%m-%d %H:%M:%S") if absolute else _ago(now, when),
         duration(row.duration_s),
         row.place.where,
         size(row.bytes),
