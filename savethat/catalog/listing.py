@@ -115,11 +115,30 @@ class Catalog:
             StorageError: the storage could not be asked.
         """
         snapshots = self._ask(max_age)
+        listing = self._listing(self._marks_of(key), snapshots)
+        return next((row for row in listing.rows if row.key == key), None)
+
+    def look_up(self, key: str) -> Row | None:
+        """As `find`, of a run that most likely has ended: then no scheduler is asked.
+
+        Raises:
+            StorageError: the storage could not be asked.
+        """
+        marks = self._marks_of(key)
+        planned = marks.planned.get(key)
+        attempt = marks.attempt(key)
+        started_again = planned is not None and (attempt is None or planned.run.attempt > attempt)
+        if key in marks.open or started_again:
+            # Its scheduler has to be asked before the marks are listed that are read with it.
+            return self.find(key)
+        return next((row for row in self._listing(marks, {}).rows if row.key == key), None)
+
+    def _marks_of(self, key: str) -> Reading:
         marks = Reading()
         remotes = [self.remote] if self.remote is self.home else [self.remote, self.home]
         for remote in remotes:
             marks.read(remote, run_entries(remote, key), synced=remote is self.remote)
-        return next((row for row in self._listing(marks, snapshots).rows if row.key == key), None)
+        return marks
 
     def find_live(self, key: str) -> Row | None:
         """As `find`; where the remote cannot be reached, a live run is known from this machine.

@@ -270,9 +270,12 @@ def _launches_of(remote: Remote, node: str) -> Iterator[Entry]:
 
 
 def run_entries(remote: Remote, key: str) -> Iterable[Entry]:
-    """The marks of one run, and the launch records that may name it: two listings."""
-    yield from remote.list(marks_prefix(key))
-    yield from remote.list(launches_prefix(key))
+    """The marks of one run, and the launch records that may name it: two listings, at once."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        listings = pool.map(
+            lambda prefix: list(remote.list(prefix)), (marks_prefix(key), launches_prefix(key))
+        )
+        return [*itertools.chain.from_iterable(listings)]
 
 
 def _rank(seen: Sighting | Row) -> Rank:

@@ -166,7 +166,7 @@ def select_runs(
     if not keys and not chosen:
         raise UsageError("which run?", "give a KEY, `last` or a filter; savethat ls shows them")
     if 0 < len(keys) <= FEW and all(parse_key(key) is not None for key in keys):
-        find = session.catalog.find_live if live else session.catalog.find
+        find = session.catalog.find_live if live else session.catalog.look_up
         found = [(key, find(key)) for key in dict.fromkeys(keys)]
         rows = [row for _, row in found if row is not None]
         missing = [key for key, row in found if row is None]
