@@ -27,6 +27,8 @@ IMPORTS: dict[tuple[str, ...], int] = {("--help",): 125, ("ls",): 153, ("ls", "-
 
 # The same of the process of a node that only imports savethat.
 CHILD_IMPORTS = 155
+# What the process beside it has resident, on B2.
+SUPERVISOR_BYTES = 40_000_000
 
 
 @pytest.fixture
@@ -74,11 +76,17 @@ def test_what_only_looks_asks_once(
 
 
 @pytest.mark.b2
-def test_a_node_s_process_imports_what_the_node_needs(project: Project) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_node_s_process_imports_what_it_needs_and_its_supervisor_is_small(
+    project: Project,
+) -> None:
     (project.root / "experiments" / "lean.py").write_text(
         """
 import dataclasses
+import os
+import re
 import sys
+from pathlib import Path
 
 import savethat
 
@@ -88,13 +96,17 @@ class LeanArgs:
     x: int = 1  # a number
 
 
-class Lean(savethat.Node[LeanArgs, list[str]]):
-    def _run(self) -> list[str]:
-        return sorted(sys.modules)
+class Lean(savethat.Node[LeanArgs, dict[str, object]]):
+    def _run(self) -> dict[str, object]:
+        status = Path(f"/proc/{os.getppid()}/status").read_text()
+        resident = re.search(r"VmRSS:\\s*(\\d+) kB", status)
+        return {"modules": sorted(sys.modules), "kB": int(resident[1])}
 """
     )
     key = project.key("Lean")
-    imported = set(json.loads((project.data / key / "results.json").read_text()))
+    result = json.loads((project.data / key / "results.json").read_text())
+    assert result["kB"] * 1024 < SUPERVISOR_BYTES
+    imported = set(result["modules"])
     heavy = {"argparse", "asyncio", "b2sdk", "click", "loguru", "psutil", "sqlite3", "tap"}
     assert not imported & (heavy | {"urllib3", "savethat.storage", "savethat.remotes"})
     assert len(imported) <= CHILD_IMPORTS
