@@ -15,7 +15,6 @@ UNTRACKED_LIMIT = 1_000
 
 # Not taking locks lets the user's own git commands go on meanwhile.
 _ENVIRON = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-_STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
 # A patch that applies, whatever the user's configuration makes of diffs on the screen.
 _DIFF = (
     "diff",
@@ -56,41 +55,32 @@ def describe_checkout(
             problems.append(f"git {command[0]}: {error}")
             return None
 
-    listed = attempt(*_STATUS)
-    status = _Status(*listed) if listed is not None else None
-    if status is not None and status.commit is None:
+    commit = _quiet(top, "rev-parse", "--verify", "HEAD")
+    if commit is None:
         problems.append("git: there is no commit yet")
-    diff: tuple[bytes, bool] | None = (b"", False)
-    if status is None or status.changed:
-        diff = attempt(*_DIFF, (status and status.commit) or _empty_tree(top), "--")
+    diff = attempt(*_DIFF, commit or _empty_tree(top), "--")
+    listed = attempt("ls-files", "--others", "--exclude-standard", "-z")
+    names = None if listed is None else _names(listed[0])
     return {
         "root": str(top),
         "version": version,
-        "commit": status and status.commit,
-        "branch": status and status.branch,
+        "commit": commit,
+        "branch": _quiet(top, "symbolic-ref", "--short", "HEAD"),
         "remote": _remote(top),
-        "dirty": None if status is None else status.changed or bool(status.untracked),
+        "dirty": _dirty(diff, names),
         "diff": None if diff is None else _whole_lines(*diff),
         "diff_cut": diff is not None and diff[1],
-        "untracked": None if status is None else status.untracked[:UNTRACKED_LIMIT],
-        "untracked_cut": status is not None
-        and (status.cut or len(status.untracked) > UNTRACKED_LIMIT),
+        "untracked": None if names is None else names[:UNTRACKED_LIMIT],
+        "untracked_cut": names is not None
+        and listed is not None
+        and (listed[1] or len(names) > UNTRACKED_LIMIT),
     }
 
 
-class _Status:
-    """What `git status` says: see its manual, porcelain format version 2."""
-
-    def __init__(self, answer: bytes, cut: bool) -> None:
-        # What is cut off, or behind the last NUL, is no whole entry.
-        *lines, _ = answer.decode(errors="replace").split("\0")
-        headers = dict(line[2:].partition(" ")[::2] for line in lines if line.startswith("# "))
-        commit, branch = headers.get("branch.oid"), headers.get("branch.head")
-        self.commit = None if commit == "(initial)" else commit
-        self.branch = None if branch == "(detached)" else branch
-        self.untracked = [line[2:] for line in lines if line.startswith("? ")]
-        self.changed = any(line.startswith(("1 ", "2 ", "u ")) for line in lines)
-        self.cut = cut
+def _dirty(diff: tuple[bytes, bool] | None, names: list[str] | None) -> bool | None:
+    if (diff and diff[0]) or names:
+        return True
+    return None if diff is None or names is None else False
 
 
 def _empty_tree(top: Path) -> str:
@@ -108,6 +98,19 @@ def _remote(top: Path) -> str | None:
     urls = {key.removeprefix("remote.").removesuffix(".url"): url for key, _, url in entries if key}
     name = "origin" if "origin" in urls else min(urls, default="")
     return without_credentials(urls[name]) if urls else None
+
+
+def _quiet(folder: Path, *command: str) -> str | None:
+    """As `_line`; None where git says no: there is no branch, or no commit."""
+    try:
+        return _line(folder, *command)
+    except ToolError:
+        return None
+
+
+def _names(answer: bytes) -> list[str]:
+    *names, _ = answer.decode(errors="replace").split("\0")
+    return names
 
 
 def _whole_lines(answer: bytes, cut: bool) -> str:
