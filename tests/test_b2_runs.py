@@ -76,6 +76,28 @@ def test_a_worker_lists_nothing_and_sends_what_changed(
     process.communicate()
 
 
+def test_a_log_that_is_followed_here_costs_nothing_until_its_run_has_ended(
+    project: Project, b2_server: B2Server
+) -> None:
+    flag = project.root / "flag"
+    running = project.start("run", "Talk", "--until", str(flag))
+    await_true(lambda: bool(project.ls("--running")), lambda: "the run to be known")
+    (key,) = project.ls("--running")
+    follower = project.start("logs", "-f", key)
+    assert follower.stdout is not None
+    while "line 3" not in follower.stdout.readline():
+        pass
+    b2_server.reset_stats()
+    while "line 60" not in follower.stdout.readline():  # six seconds on
+        pass
+    assert b2_server.stats()["transactions"]["C"] == 0
+    flag.touch()
+    stdout, stderr = follower.communicate(timeout=120)
+    assert (follower.returncode, "the last line" in stdout) == (0, True)
+    assert stderr.endswith("completed\n")
+    running.communicate(timeout=120)
+
+
 def test_without_a_way_to_b2_a_run_is_kept_here_and_sent_by_sync(
     project: Project, b2_server: B2Server, b2_prefix: str
 ) -> None:

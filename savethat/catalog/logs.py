@@ -9,6 +9,7 @@ from pathlib import Path
 from savethat.catalog.listing import Catalog
 from savethat.catalog.row import Row
 from savethat.errors import MissingError
+from savethat.launchers.foreground import is_alive, machine_id
 from savethat.launchers.output import job_output
 from savethat.remotes import pieces
 from savethat.run.layout import LOG_FILE, launch_folder, live_log
@@ -26,6 +27,7 @@ class Log:
         self._catalog = catalog
         self._row = row
         self._read = 0
+        self._was_live = False
         self._shown = hashlib.sha1(usedforsecurity=False)
 
     def look(self, row: Row) -> None:
@@ -36,6 +38,14 @@ class Log:
     def is_near(self) -> bool:
         """Whether looking again costs nobody anything: the log is on this file system."""
         return self._local() is not None or self._catalog.remote is self._catalog.home
+
+    @property
+    def has_ended_here(self) -> bool:
+        """Whether it can be seen here that the run may have ended: its process or log is gone."""
+        place = self._row.place
+        if place.pid and place.machine == machine_id():
+            return not is_alive(place.pid, place.pid_started)
+        return self._was_live and not self._live().is_file()
 
     def more(self) -> bytes:
         """What has been written since the last call; empty where nothing has, or nothing at all.
@@ -60,16 +70,18 @@ class Log:
 
     def _local(self) -> Path | None:
         """The log on this machine, or on the file system it shares with the run's."""
-        root = self._catalog.home.root
-        live = root / live_log(self._row.launch, self._row.position)
-        kept = root / self._row.key / LOG_FILE
+        live, kept = self._live(), self._catalog.home.root / self._row.key / LOG_FILE
         if not self._row.status.finished and live.is_file():
+            self._was_live = True
             return live
         # A copy that was downloaded while the run went on is behind.
         on_this_machine = self._row.place.scheduler != "slurm"
         if kept.is_file() and (on_this_machine or self._catalog.remote is self._catalog.home):
             return kept
         return kept if kept.is_file() and self._row.at_home else None
+
+    def _live(self) -> Path:
+        return self._catalog.home.root / live_log(self._row.launch, self._row.position)
 
     def _tail(self, path: Path) -> bytes:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A log on this file system is looked at as often as people do; a bucket is asked rarely.
 _LOOK_NEAR, _LOOK_FAR = 0.5, 15.0
-# How often the run's state is looked at, meanwhile.
+# How often the run's state is looked at, meanwhile: what a bucket is asked more often is paid for.
 _STATE_NEAR, _STATE_FAR = 2.0, 30.0
 
 
@@ -56,7 +56,8 @@ def _follow(session: Session, log: Log, row: Row, output: LogOutput) -> None:
     while not row.status.finished:
         time.sleep(_LOOK_NEAR if log.is_near else _LOOK_FAR)
         output.write(log.more())
-        if time.monotonic() - looked >= (_STATE_NEAR if log.is_near else _STATE_FAR):
+        near = session.catalog.remote is session.catalog.home or log.has_ended_here
+        if time.monotonic() - looked >= (_STATE_NEAR if near else _STATE_FAR):
             looked = time.monotonic()
             # That the run has ended, its marks say; the scheduler says no more than that it died.
             found = session.catalog.find(row.key, max_age=_STATE_FAR)
