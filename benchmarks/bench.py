@@ -83,17 +83,20 @@ def timed(
     return Timed(seconds, cpu, done.stdout)
 
 
-def in_turns(tools: Mapping[str, Callable[[], Found]], repeat: int) -> dict[str, tuple[Found, ...]]:
+def in_turns(
+    tools: Mapping[str, Callable[[], Found]], repeat: int, *, warm_up: bool = True
+) -> dict[str, tuple[Found, ...]]:
     """Measures tools in turns, so that what disturbs the machine disturbs all alike.
 
     Args:
         tools: by name; each call is one measure.
-        repeat: measures of each, after one that does not count.
+        repeat: measures of each.
+        warm_up: whether one more goes ahead, and does not count.
     """
     found: dict[str, list[Found]] = {name: [] for name in tools}
-    for turn in range(repeat + 1):
+    for turn in range(repeat + warm_up):
         for name, measure in tools.items():
             value = measure()
-            if turn:
+            if turn or not warm_up:
                 found[name].append(value)
     return {name: tuple(values) for name, values in found.items()}

@@ -25,9 +25,9 @@ _METHOD = (
     "and fetches with `savethat download`. Each turn has a new folder of the bucket, or one to "
     "fetch to. What a tool keeps of its authorization it has from the turn before. rclone makes "
     "at most a hundred calls a second, so small files are 200 for it. Large files go over a link "
-    f"of {LINK:,} Mbit/s each way, measured three times at most. What is done again is counted, "
-    "once: savethat's worker remembers what it has sent, the others look. MB are those of all "
-    "requests' bodies."
+    f"of {LINK:,} Mbit/s each way, measured three times at most, the first included. What is done "
+    "again is counted, once: savethat's worker remembers what it has sent, the others look. MB are "
+    "those of all requests' bodies."
 )
 
 
@@ -130,7 +130,7 @@ class _Moves:
             return seconds
 
         turns = {name: functools.partial(moved, name) for name in self._tools}
-        values = in_turns(turns, repeat)
+        values = in_turns(turns, repeat, warm_up=not self._link)
         ours, *others = (Measure(name, values[name], counts[name]) for name in self._tools)
         goals = [_as_fast(ours, other, times) for other in others if times]
         if not times:

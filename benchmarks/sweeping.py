@@ -19,7 +19,7 @@ from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.running import NODE, PROGRAM, WORK
 
 # savethat's sweep, once; and that of every tool, in turns.
-MANY, SOME = 1_000, 100
+MANY, SOME = 1_000, 60
 TURNS = 3
 SAVETHAT, SUBMITIT = "savethat sweep", "submitit LocalExecutor"
 BASH, PARALLEL = "bash loop of python -c", "GNU parallel of python -c"
