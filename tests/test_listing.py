@@ -9,7 +9,7 @@ import math
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,14 +27,6 @@ from tests.program import Project
 pytestmark = pytest.mark.b2
 
 MANY = 12_000
-
-
-@pytest.fixture(scope="module")
-def b2_server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[B2Server]:
-    """A server of their own: other tests look through the whole bucket of theirs."""
-    server = B2Server.start(tmp_path_factory.mktemp("b2server"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -325,8 +325,8 @@ def test_a_planted_secret_is_found_in_a_process(where: str) -> None:
 
 @pytest.mark.b2
 @pytest.mark.parametrize("where", ["content", "packed content", "header", "older version"])
-def test_a_planted_secret_is_found_in_the_bucket(where: str, b2_server: B2Server) -> None:
-    raw = Raw(b2_server)
+def test_a_planted_secret_is_found_in_the_bucket(where: str, server: B2Server) -> None:
+    raw = Raw(server)
     name = f"planted/{where}"
     if where == "header":
         raw.upload(name, b"", info={"result": urllib.parse.quote(SECRET)})
@@ -334,8 +334,8 @@ def test_a_planted_secret_is_found_in_the_bucket(where: str, b2_server: B2Server
         raw.upload(name, gzip.compress(RAW) if where == "packed content" else RAW)
     if where == "older version":
         raw.upload(name, b"without")
-    assert in_bucket(Secrets([SECRET]), b2_server)
-    assert in_bucket(Secrets([new_key()]), b2_server) == []
+    assert in_bucket(Secrets([SECRET]), server)
+    assert in_bucket(Secrets([new_key()]), server) == []
 
 
 @pytest.mark.b2
