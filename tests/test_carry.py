@@ -237,7 +237,12 @@ def test_many_small_files_go_at_a_time_and_few_large_ones(
     b2_server.config(latency_ms=40)
     b2_server.reset_stats()
     carry.carry()
-    assert least <= b2_server.stats()["max_inflight"] <= most
+    stats = b2_server.stats()
+    # The server takes a request to be under way until after it has answered it; connections are
+    # made for those that are.
+    assert stats["max_inflight"] >= least
+    assert stats["connections"] <= most
+    b2_server.config(latency_ms=0)
     assert as_read(b2_remote) == as_written(folder)
 
 

@@ -961,7 +961,7 @@ def test_editable_packages_are_captured_with_what_was_imported(
     one = install("lib_one", tmp_path / "one dir", "src")
     put(one / ".env", SECRET)
     git = repository(tmp_path / "two")
-    put(tmp_path / "two" / ".gitignore", "*.so\n_version.py\nlib_two/part.py\n")
+    put(tmp_path / "two" / ".gitignore", "*.so\n_version.py\nlib_two/part.py\n__pycache__/\n")
     two = install("lib_two", tmp_path / "two")
     put(two / "lib_two" / "_version.py")
     git("add", ".")

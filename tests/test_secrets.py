@@ -369,9 +369,9 @@ def test_the_key_is_nowhere_but_where_the_user_put_it(
     states = sorted(row["status"] for row in rows.values())
     assert states == ["completed", "completed", *["failed"] * 4]
     assert user.leaks(watch) == []
-    # What was looked at: the node and what it started, what git was asked, and the worker.
+    # What was looked at: the node and what it started, and the worker.
     worker = "savethat.worker.slurm" if "--slurm" in to else "savethat.launchers.queue.runner"
-    for program in ("savethat.worker.child", "git -c", worker):
+    for program in ("savethat.worker.child", worker):
         assert any(program in argv for argv in watch.seen)
     for key in rows:
         limits = Raw(server).download(f"secrets/{key}/limits.txt").body.decode()

@@ -71,7 +71,7 @@ def test_who_looks_once_sees_what_is_newer_than_those_who_watch(asked: Asked) ->
     kept.write_text(json.dumps({**answer, "at": answer["at"] - 10}))
     asked.watch(1)
     assert asked.times() == 1
-    asked.project.run("ls")
+    asked.project.run("ls", "--running")
     assert asked.times() == 2
 
 

@@ -34,6 +34,8 @@ class CaughtError(Exception):
 @contextlib.contextmanager
 def confined(folder: Path) -> Iterator[None]:
     """While it is open, nothing is run, connected to, unpickled, or written outside the folder."""
+    # What a parser imports when it is first needed is compiled, and not written down.
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     if not _hooked:
         sys.addaudithook(_hook)
         _hooked.append(True)
@@ -42,6 +44,7 @@ def confined(folder: Path) -> Iterator[None]:
         yield
     finally:
         _watched.pop()
+        sys.dont_write_bytecode = before
 
 
 _hooked: list[bool] = []
