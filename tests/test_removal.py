@@ -264,12 +264,12 @@ def test_an_interrupted_removal_can_be_repeated(
 def test_many_keys_are_looked_up_with_one_listing(
     b2_server: B2Server, b2_prefix: str, tmp_path: Path
 ) -> None:
-    keys = seed_runs(b2_server, b2_prefix, 50, files=1)
+    keys = seed_runs(b2_server, b2_prefix, 70, files=1)
     project = b2_project(tmp_path, b2_server, b2_prefix)
     b2_server.reset_stats()
-    done = project.run("rm", "--force", "--user", "ada", *keys[:40])
-    assert "Deleted 40 runs, 40 files" in done.stderr
-    made = settled(b2_server, 80)
+    done = project.run("rm", "--force", "--user", "ada", *keys[:60])
+    assert "Deleted 60 runs, 60 files" in done.stderr
+    made = settled(b2_server, 120)
     # Of the index once, and of the capsules here and there.
     assert made["b2_list_file_names"] <= 3
     assert len(left(b2_server, b2_prefix)) == 20

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 NO_RUNS = "No runs yet: savethat run NODE"
-# So many whole keys are looked up one by one; for more, one listing is cheaper.
-FEW = 5
+# So many whole keys are looked up one by one: two class C transactions each, however many runs
+# there are. A listing of all costs one for each thousand of them.
+FEW = 50
 
 _OPTIONS = (
     click.option(
