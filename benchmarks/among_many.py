@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, in_turns, timed
 from benchmarks.rows import Case, Measure, at_most
+from benchmarks.transactions import calls_in
 from tests.b2server.client import B2Server
 
 NODES = ("FitOLS", *(f"Fit{number}" for number in range(1, 10)))
@@ -74,8 +75,7 @@ def calls_for_one(
     for command in _COMMANDS:
         server.reset_stats()
         timed([bench.savethat / "savethat", command, key], cwd=project, env=env)
-        calls = server.stats()["calls"]
-        counts[command] = float(sum(call["count"] for call in calls.values()))
+        counts[command] = calls_in(server.settled())["calls"]
     return counts
 
 

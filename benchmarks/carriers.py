@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import os
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -121,12 +120,8 @@ def _down(command: Command, bucket: str, prefix: str, folder: Path) -> Command:
 
 
 def counted(server: B2Server) -> Counts:
-    """What was counted since the last reset, once all of it is: that is after the answers."""
-    stats, before = server.stats(), -1
-    while stats["requests"] != before:
-        before = stats["requests"]
-        time.sleep(0.02)
-        stats = server.stats()
+    """What was counted since the last reset."""
+    stats = server.settled()
     return {
         "calls": stats["requests"],
         "class C": stats["transactions"]["C"],

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import peers
+from benchmarks.b2_clients import rclone_environment
 from benchmarks.bench import Bench, in_turns
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.seeding import seed_sweeps
+from benchmarks.transactions import calls_in
 from savethat.launchers.foreground import login_name
 from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
@@ -82,13 +84,8 @@ class _Bucket:
 
     def rclone(self) -> tuple[float, dict[str, float]]:
         """The same of a listing of the marks' names."""
-        env = {
-            "RCLONE_B2_ENDPOINT": self.server.url,
-            "RCLONE_B2_ACCOUNT": self.server.key_id,
-            "RCLONE_B2_KEY": self.server.key,
-            "RCLONE_CONFIG": str(self._folder / "rclone.conf"),
-        }
         index = f":b2:{self.server.bucket}/{self._prefix}/.savethat/index"
+        env = rclone_environment(self.server, self._folder)
         return self._run([peers.rclone(), "lsf", "-R", index], env)
 
     def with_files(self) -> list[str]:
@@ -133,17 +130,10 @@ class _Bucket:
 
 
 def _counted(server: B2Server) -> dict[str, float]:
-    """All calls, and those that list; the server counts a call when it has answered it."""
-    stats, before = server.stats(), -1
-    while stats["requests"] != before:
-        before = stats["requests"]
-        time.sleep(0.02)
-        stats = server.stats()
-    calls = {name: call["count"] for name, call in stats["calls"].items()}
-    listed = calls.get("b2_list_file_names", 0) + calls.get("b2_list_file_versions", 0)
+    """All calls, those that list, and what came of them."""
+    stats = server.settled()
     return {
-        "calls": sum(calls.values()),
-        "list calls": listed,
+        **calls_in(stats),
         "class C": stats["transactions"]["C"],
         "MB received": stats["bytes_out"] / 1e6,
     }

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import among_many, peers
+from benchmarks.b2_clients import b2_environment, rclone_environment
 from benchmarks.bench import Bench, in_turns, timed
 from benchmarks.rows import Case, Goal, Measure, Section, absent, at_most
 from benchmarks.seeding import seed_runs
+from benchmarks.transactions import calls_in
 from tests.b2_fixtures import b2_key, b2_settings
 from tests.b2server.client import B2Server
 
@@ -100,22 +102,13 @@ def _case(
     missing = []
     try:
         words: list[str | Path] = [peers.rclone(), "lsf", "-R", f":b2:{folder}"]
-        env = {
-            "RCLONE_B2_ENDPOINT": server.url,
-            "RCLONE_B2_ACCOUNT": server.key_id,
-            "RCLONE_B2_KEY": server.key,
-            "RCLONE_CONFIG": str(project / "rclone.conf"),
-        }
+        env = rclone_environment(server, project)
         tools["rclone lsf -R"] = functools.partial(run, "rclone lsf -R", words, env)
     except RuntimeError as error:
         missing.append(absent("rclone lsf -R", error))
     try:
         words = [peers.b2(bench.peers), "ls", "-r", f"b2://{folder}"]
-        env = {
-            **key,
-            "B2_ENVIRONMENT": server.url,
-            "B2_ACCOUNT_INFO": str(project / "account.sqlite"),
-        }
+        env = b2_environment(server, project)
         tools["b2 ls -r"] = functools.partial(run, "b2 ls -r", words, env)
     except RuntimeError as error:
         missing.append(absent("b2 ls -r", error))
@@ -140,12 +133,6 @@ def _counted_anew(server: B2Server) -> dict[str, float]:
 
 
 def _counted(server: B2Server) -> dict[str, float]:
-    """List calls and class C transactions; the server counts a call when it has answered it."""
-    stats, before = server.stats(), -1
-    while stats["requests"] != before:
-        before = stats["requests"]
-        time.sleep(0.02)
-        stats = server.stats()
-    calls = {name: call["count"] for name, call in stats["calls"].items()}
-    listed = calls.get("b2_list_file_names", 0) + calls.get("b2_list_file_versions", 0)
-    return {"list calls": listed, "class C": stats["transactions"]["C"]}
+    """List calls and class C transactions."""
+    stats = server.settled()
+    return {"list calls": calls_in(stats)["list calls"], "class C": stats["transactions"]["C"]}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from benchmarks.rows import Goal
 from savethat.catalog.usage import dollars as dollars_a_month
-from tests.b2server.client import B2Server
+from tests.b2server.client import B2Server, Json
 
 # Source: https://www.backblaze.com/cloud-storage/transaction-pricing; class A is free, and so are
 # the first 2,500 of B and of C each day.
@@ -17,13 +16,16 @@ FREE = 2_500
 
 
 def counted(server: B2Server) -> dict[str, float]:
-    """Transactions of the classes that cost; the server counts a call when it has answered it."""
-    stats, before = server.stats(), -1
-    while stats["requests"] != before:
-        before = stats["requests"]
-        time.sleep(0.02)
-        stats = server.stats()
-    return {kind: stats["transactions"][kind[-1]] for kind in KINDS}
+    """Transactions of the classes that cost."""
+    transactions = server.settled()["transactions"]
+    return {kind: transactions[kind[-1]] for kind in KINDS}
+
+
+def calls_in(stats: Json) -> dict[str, float]:
+    """Of what a server counted, all calls and those that list."""
+    found = {name: call["count"] for name, call in stats["calls"].items()}
+    listed = found.get("b2_list_file_names", 0) + found.get("b2_list_file_versions", 0)
+    return {"calls": sum(found.values()), "list calls": listed}
 
 
 def dollars(transactions: Mapping[str, float], stored: float = 0) -> float:

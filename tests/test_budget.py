@@ -43,7 +43,7 @@ def cost(project: Project, server: B2Server, *words: str) -> tuple[dict[str, int
     """The calls by their names, and all that was counted."""
     server.reset_stats()
     project.run(*words)
-    stats = server.stats()
+    stats = server.settled()
     return {name: call["count"] for name, call in stats["calls"].items()}, stats
 
 

@@ -16,7 +16,6 @@ from savethat.remotes.transfer import download_tree
 from savethat.worker.carry import CarryOut
 from savethat.worker.journal import Journal
 from tests.b2server.client import B2Server
-from tests.program import await_true
 
 pytestmark = pytest.mark.b2
 
@@ -39,11 +38,8 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
 def carry(
     files: list[Path], b2_server: B2Server, b2_remote: B2Remote, tmp_path: Path
 ) -> Iterator[CarryOut]:
-    b2_server.reset_stats()
     b2_remote.put("first", b"")  # for whose sake there is an authorization
-    await_true(
-        lambda: "b2_upload_file" in b2_server.stats()["calls"], lambda: "the upload to be counted"
-    )
+    b2_server.settled()
     b2_server.reset_stats()
     (tmp_path / "journal").mkdir()
     journal = Journal(tmp_path / "journal")
@@ -52,16 +48,11 @@ def carry(
 
 
 def cost(server: B2Server, calls: dict[str, int]) -> dict[str, Any]:
-    """All that was counted, once these calls were, which must be all but those for upload URLs."""
-
-    def found() -> dict[str, int]:
-        counted = server.stats()["calls"].items()
-        return {name: call["count"] for name, call in counted if "_get_upload_url" not in name}
-
-    # The server counts a call after it has answered it.
-    await_true(lambda: sum(found().values()) >= sum(calls.values()), lambda: f"{found()}")
-    assert found() == calls
-    stats = server.stats()
+    """All that was counted; it must be these calls, and no others but those for upload URLs."""
+    stats = server.settled()
+    counted = stats["calls"].items()
+    found = {name: call["count"] for name, call in counted if "_get_upload_url" not in name}
+    assert found == calls
     server.reset_stats()
     return stats
 

@@ -47,7 +47,7 @@ class Asked:
 def ask(project: Project, server: B2Server, *words: str) -> Asked:
     server.reset_stats()
     stdout = project.run(*words).stdout
-    stats = server.stats()
+    stats = server.settled()
     calls = stats["calls"]
     downloads = sum(
         call["count"] for name, call in calls.items() if name.startswith("b2_download_file")

@@ -21,7 +21,6 @@ from savethat.run.record import Launch, PlannedRun
 from savethat.worker.ledger import Ledger, publish, read_launch
 from tests.b2_fixtures import b2_project
 from tests.b2server.client import B2Server
-from tests.program import await_true
 from tests.test_sync import NOW, PLACE, a_mark
 
 pytestmark = pytest.mark.b2
@@ -60,16 +59,14 @@ def rows_of(catalog: Catalog, keys: Collection[str]) -> list[Row]:
 
 
 def calls(server: B2Server) -> dict[str, int]:
-    return {name: call["count"] for name, call in server.stats()["calls"].items()}
+    return {name: call["count"] for name, call in server.settled()["calls"].items()}
 
 
 def settled(server: B2Server, deletions: int) -> dict[str, int]:
-    """The calls, once so many deletions are among them: one is counted after its answer."""
-    await_true(
-        lambda: calls(server).get("b2_delete_file_version") == deletions,
-        lambda: f"{deletions} deletions: {calls(server)}",
-    )
-    return calls(server)
+    """The calls; so many deletions must be among them."""
+    made = calls(server)
+    assert made.get("b2_delete_file_version") == deletions
+    return made
 
 
 def a_sweep(remote: B2Remote, count: int) -> Launch:
@@ -136,9 +133,7 @@ def test_the_record_of_a_sweep_is_read_once_and_goes_with_its_last_run(
     assert left(b2_server, b2_prefix) == []
     assert not (home.root / launch_folder(STEM)).exists()
     # Twice by removal, once above.
-    await_true(
-        lambda: calls(b2_server)["b2_download_file_by_name"] == 3, lambda: f"{calls(b2_server)}"
-    )
+    assert calls(b2_server)["b2_download_file_by_name"] == 3
 
 
 def test_of_a_run_that_was_retried_every_record_goes(

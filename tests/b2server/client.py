@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -110,6 +111,15 @@ class B2Server:
     def stats(self) -> Json:
         """Counters since the start or the last reset: `calls`, `transactions`, `errors`, ..."""
         return self._object("/_stats")
+
+    def settled(self) -> Json:
+        """As `stats`, once no more is counted: a call is when it has been answered."""
+        stats, before = self.stats(), -1
+        while stats["requests"] != before:
+            before = stats["requests"]
+            time.sleep(0.02)
+            stats = self.stats()
+        return stats
 
     def reset_stats(self) -> None:
         self._object("/_reset", {})
