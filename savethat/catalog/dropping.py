@@ -125,7 +125,7 @@ def _drop_files(catalog: Catalog, drop: Drop, by: str) -> None:
     name = f"{key}/{DROPPED_FILE}"
     gone = _record(catalog, drop, by) if drop.files else _recorded(remote, name)
     names = {file.name for file in drop.files}
-    for place in [remote] if remote is catalog.home else [remote, catalog.home]:
+    for place in catalog.remotes:
         place.delete(_objects(place, key, names))
     mark = read_mark(remote, drop.row.mark)
     files, size = _counted(catalog.files(drop.row))

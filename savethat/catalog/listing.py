@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 Warnings = list[str]
+# How many seconds old a scheduler's answer may be for who asks once.
+FRESH = 5.0
 _BATCH = 1_000
 
 
@@ -76,7 +78,7 @@ class Catalog:
         # Set where a node looks at runs: the files of theirs that it reads are its inputs.
         self.inputs: Inputs | None = None
 
-    def list(self, *, node: str = "", max_age: float = 5.0) -> Listing:
+    def list(self, *, node: str = "", max_age: float = FRESH) -> Listing:
         """All runs, or those of the nodes with one class name.
 
         Args:
@@ -86,7 +88,7 @@ class Catalog:
         marks, snapshots, complete = self._read(node, max_age, Ended())
         return self._listing(marks, snapshots, complete=complete)
 
-    def stream(self, *, node: str = "", max_age: float = 5.0) -> Stream:
+    def stream(self, *, node: str = "", max_age: float = FRESH) -> Stream:
         """As `list`, with memory that does not grow with the runs that have ended."""
         marks, snapshots, complete = self._read(node, max_age, EndedOnDisk())
         return Stream(*self._rows(marks, snapshots), complete)
@@ -108,15 +110,14 @@ class Catalog:
             marks.read_index(self.home, node, synced=False)
         return marks, snapshots, complete
 
-    def find(self, key: str, *, max_age: float = 5.0) -> Row | None:
+    def find(self, key: str, *, max_age: float = FRESH) -> Row | None:
         """One run by its whole key, with a constant number of calls; None where there is none.
 
         Raises:
             StorageError: the storage could not be asked.
         """
         snapshots = self._ask(max_age)
-        listing = self._listing(self._marks_of(key), snapshots)
-        return next((row for row in listing.rows if row.key == key), None)
+        return self._row(key, self._marks_of(key, self.remotes), snapshots)
 
     def look_up(self, key: str) -> Row | None:
         """As `find`, of a run that most likely has ended: then no scheduler is asked.
@@ -124,21 +125,11 @@ class Catalog:
         Raises:
             StorageError: the storage could not be asked.
         """
-        marks = self._marks_of(key)
-        planned = marks.planned.get(key)
-        attempt = marks.attempt(key)
-        started_again = planned is not None and (attempt is None or planned.run.attempt > attempt)
-        if key in marks.open or started_again:
+        marks = self._marks_of(key, self.remotes)
+        if key in marks.open or marks.awaited(key) is not None:
             # Its scheduler has to be asked before the marks are listed that are read with it.
             return self.find(key)
-        return next((row for row in self._listing(marks, {}).rows if row.key == key), None)
-
-    def _marks_of(self, key: str) -> Reading:
-        marks = Reading()
-        remotes = [self.remote] if self.remote is self.home else [self.remote, self.home]
-        for remote in remotes:
-            marks.read(remote, run_entries(remote, key), synced=remote is self.remote)
-        return marks
+        return self._row(key, marks, {})
 
     def find_live(self, key: str) -> Row | None:
         """As `find`; where the remote cannot be reached, a live run is known from this machine.
@@ -155,13 +146,12 @@ class Catalog:
             from savethat.worker.order import orders_of
 
             snapshots = self._ask(0.0)
-            marks = Reading()
-            marks.read(self.home, run_entries(self.home, key), synced=False)
+            marks = self._marks_of(key, [self.home])
             for launch in orders_of(self.home.root, key):
                 marks.plan(launch, self.home.now(), synced=False)
-            for row in self._listing(marks, snapshots).rows:
-                if row.key == key and row.status in (Status.QUEUED, Status.RUNNING):
-                    return row
+            row = self._row(key, marks, snapshots)
+            if row is not None and row.status in (Status.QUEUED, Status.RUNNING):
+                return row
             raise
 
     def whole(self, row: Row) -> Row:
@@ -220,6 +210,21 @@ class Catalog:
         for entry in whole(remote.list(f"{row.key}/")):
             yield dataclasses.replace(entry, name=entry.name.removeprefix(f"{row.key}/"))
 
+    @property
+    def remotes(self) -> Sequence[Remote]:
+        """Where there are runs: the remote, and the home where that is another one."""
+        return [self.remote] if self.remote is self.home else [self.remote, self.home]
+
+    def _marks_of(self, key: str, remotes: Sequence[Remote]) -> Reading:
+        marks = Reading()
+        for remote in remotes:
+            marks.read(remote, run_entries(remote, key), synced=remote is self.remote)
+        return marks
+
+    def _row(self, key: str, marks: Reading, snapshots: Mapping[str, Snapshot]) -> Row | None:
+        rows, _ = self._rows(marks, snapshots)
+        return next((row for row in rows if row.key == key), None)
+
     def _ask(self, max_age: float) -> dict[str, Snapshot]:
         return {name: each.ask(max_age=max_age) for name, each in self.schedulers.items()}
 
@@ -234,10 +239,9 @@ class Catalog:
     ) -> tuple[Iterable[Row], Sequence[str]]:
         """All rows, the oldest first, and the warnings."""
         open_: dict[JobRef, Sighting | Planned] = {}
-        for key, planned in marks.planned.items():
-            attempt = marks.attempt(key)
+        for key in marks.planned:
             # A launch record for a later attempt sets the mark aside.
-            if attempt is None or planned.run.attempt > attempt:
+            if (planned := marks.awaited(key)) is not None:
                 marks.ended.drop(key)
                 marks.open.pop(key, None)
                 open_[_ref(planned)] = planned

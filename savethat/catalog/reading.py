@@ -184,6 +184,13 @@ class Reading:
         sighting = self.open.get(key)
         return sighting.attempt if sighting is not None else None
 
+    def awaited(self, key: str) -> Planned | None:
+        """What a launch record says of an attempt that left no mark yet, if there is one."""
+        planned, attempt = self.planned.get(key), self.attempt(key)
+        if planned is None or (attempt is not None and planned.run.attempt <= attempt):
+            return None
+        return planned
+
     def _count(self) -> None:
         self._by_stem.clear()
         self._by_launch.clear()

@@ -88,7 +88,7 @@ def remove(catalog: Catalog, rows: Sequence[Row]) -> Removed:
     by the thousand, so that one cut short leaves few of them half removed.
     """
     done = Removed()
-    remotes = [catalog.remote] if catalog.remote is catalog.home else [catalog.remote, catalog.home]
+    remotes = catalog.remotes
     # By key: what lies side by side is listed together.
     rows = sorted(rows, key=lambda row: row.key)
     gone: list[Row] = []

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 
 from savethat.catalog import files, open_catalog
 from savethat.catalog.filters import Filter, statuses
-from savethat.catalog.listing import Catalog
+from savethat.catalog.listing import FRESH, Catalog
 from savethat.catalog.row import Row
 from savethat.errors import MissingError, NotFoundError, RunFailedError
 from savethat.run.key import node_of
@@ -29,8 +29,6 @@ ResultT = TypeVar("ResultT")
 # `wait` looks often at first, for the short jobs, and rarely later: no cluster likes to be polled,
 # and a bucket is not listed for nothing. What this machine alone knows costs nobody anything.
 _FIRST_LOOK, _LAST_LOOK, _LAST_LOOK_HERE = 1.0, 30.0, 2.0
-# How old the answer of a scheduler may be for who asks once.
-_FRESH = 5.0
 
 
 class Run:
@@ -96,7 +94,7 @@ class Run:
         Raises:
             NotFoundError: it has been removed.
         """
-        return self._look(_FRESH)
+        return self._look(FRESH)
 
     def _look(self, max_age: float) -> Run:
         row = self._catalog.find(self.key, max_age=max_age)
@@ -184,7 +182,7 @@ class _Pace:
     @property
     def max_age(self) -> float:
         """How old a scheduler's answer may be: several who wait ask no more often than one."""
-        return max(_FRESH, self._pause)
+        return max(FRESH, self._pause)
 
     def rest(self, live: Sequence[Run]) -> None:
         """Sleeps a while for runs that have not ended.
@@ -248,7 +246,7 @@ class Runs(Sequence[Run]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def refresh(runs: Sequence[Run], *, max_age: float = _FRESH) -> None:
+def refresh(runs: Sequence[Run], *, max_age: float = FRESH) -> None:
     """Looks again at several runs of one catalog, with one listing.
 
     Args:

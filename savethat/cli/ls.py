@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 STORAGE_INCOMPLETE = 5
 WATCH_EVERY = 30.0
-# Seconds that what the scheduler said may be old, where somebody asks once.
-_FRESH = 5.0
 
 
 @click.command("ls")
@@ -68,12 +66,13 @@ def _once(
     streams = options["as_json"] or options["keys"]
     if streams and not (options["sort"] or options["limit"] or watching):
         return _stream(session, chosen, options)
+    from savethat.catalog.listing import FRESH
     from savethat.cli import table
     from savethat.cli.sending import send_on
 
     columns = tuple(filter(None, (options["columns"] or "").split(",")))
     # The scheduler is asked by the first of all watching terminals, for all of them.
-    max_age = WATCH_EVERY if watching else _FRESH
+    max_age = WATCH_EVERY if watching else FRESH
     listing = session.catalog.list(node=chosen.class_name, max_age=max_age)
     remember_keys(
         session.config.root,
@@ -112,7 +111,7 @@ def _stream(session: Session, chosen: Filter, options: dict[str, Any]) -> int:
     """Prints a line a run as rows come: of any number of them, few are in memory at a time."""
     from savethat.cli.sending import send_on
 
-    stream = session.catalog.stream(node=chosen.class_name, max_age=_FRESH)
+    stream = session.catalog.stream(node=chosen.class_name)
     warn(stream.warnings)
     latest: deque[tuple[str, str]] = deque(maxlen=MOST_KEYS)
     unsent: deque[Row] = deque(maxlen=1)
