@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from savethat import cache
-from savethat.provenance import collect, recall
+from savethat import cache, provenance
 from savethat.provenance.__main__ import _secrets
 from savethat.provenance.machine import operating_system
 from savethat.provenance.redaction import redacted, without_credentials
@@ -52,6 +51,18 @@ def path_without_git(folder: Path) -> str:
     """A PATH on which no program is."""
     folder.mkdir()
     return str(folder)
+
+
+def collect(
+    root: Path, argv: Sequence[str], secrets: Sequence[str] = (), **told: Any
+) -> dict[str, Any]:
+    return provenance.collect(provenance.Subject(root, argv, secrets, **told))
+
+
+def recall(
+    root: Path, argv: Sequence[str], secrets: Sequence[str] = (), **told: Any
+) -> dict[str, Any] | None:
+    return provenance.recall(provenance.Subject(root, argv, secrets, **told))
 
 
 def checkout(root: Path) -> dict[str, Any]:
@@ -645,10 +656,10 @@ def test_another_run_has_the_same_record_at_once(
     root: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv, told = ["sweep", "--token", SECRET], {"args": {"seed": 2}, "capsule": "abc", "attempt": 2}
-    found = collect(root, argv, [SECRET], checkout=kept, **told)  # type: ignore[arg-type]
+    found = collect(root, argv, [SECRET], checkout=kept, **told)
     # No program is asked.
     monkeypatch.setattr(subprocess, "Popen", None)
-    recalled = recall(root, argv, [SECRET], checkout=kept, **told)  # type: ignore[arg-type]
+    recalled = recall(root, argv, [SECRET], checkout=kept, **told)
     assert recalled is not None
     assert {**recalled, "timestamp": ""} == {**found, "timestamp": ""}
     assert recalled["git"]["dirty"] is True

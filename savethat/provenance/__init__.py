@@ -15,6 +15,7 @@ a dozen times.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -34,17 +35,34 @@ from savethat.run.record import format_time
 from savethat.untrusted import read_json
 
 
-def collect(
-    root: Path,
-    argv: Sequence[str],
-    secrets: Sequence[str] = (),
-    *,
-    args: Mapping[str, Any] | None = None,
-    capsule: str = "",
-    reproduces: str = "",
-    attempt: int | None = None,
-    checkout: Path | None = None,
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a record is made of.
+
+    Args:
+        root: the project root.
+        argv: the command line to record.
+        secrets: values that must not appear anywhere in it. Values given to names like `b2_key`
+            or `B2_APPLICATION_KEY`, and passwords in URLs, are taken out without being named.
+        args: the node's, as JSON.
+        capsule: the name of the run's capsule.
+        reproduces: the key of the run that this one is to repeat.
+        attempt: which of the run's.
+        checkout: a file for what is found of the checkout, for other runs of a launch whose code
+            is frozen; if it is there it is believed.
+    """
+
+    root: Path
+    argv: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    capsule: str = ""
+    reproduces: str = ""
+    attempt: int | None = None
+    checkout: Path | None = None
+
+
+def collect(subject: Subject) -> dict[str, Any]:
     """Everything that says how to have this run again, as JSON values.
 
     - `timestamp` (ISO 8601, UTC), `argv`, `hostname`, `platform`
@@ -64,52 +82,31 @@ def collect(
       files count), `diff` (against the commit, staged changes included), `diff_cut`, `untracked`
       (names), `untracked_cut`
     - `problems`: sentences on what could not be had
-
-    Args:
-        root: the project root.
-        argv: the command line to record.
-        secrets: values that must not appear anywhere in it. Values given to names like `b2_key`
-            or `B2_APPLICATION_KEY`, and passwords in URLs, are taken out without being named.
-        args: the node's, as JSON.
-        capsule: the name of the run's capsule.
-        reproduces: the key of the run that this one is to repeat.
-        attempt: which of the run's.
-        checkout: a file for what is found of the checkout, for other runs of a launch whose code
-            is frozen; if it is there it is believed.
     """
     problems: list[str] = []
-    own = _own(argv, args or {}, capsule, reproduces, attempt, problems)
-    environment = describe_environment(root, problems)
-    git = _read(checkout) if checkout is not None else None
+    own = _own(subject, problems)
+    environment = describe_environment(subject.root, problems)
+    git, checkout, hidden = _kept(subject), subject.checkout, _hidden(subject)
     if git is None:
         began = len(problems)
-        git = try_to("git", lambda: describe_checkout(root, environment["git"], problems), problems)
+        version = environment["git"]
+        git = try_to("git", lambda: describe_checkout(subject.root, version, problems), problems)
         if git is not None and checkout is not None and len(problems) == began:
-            kept = redacted({"argv": [], "git": git}, _hidden(secrets))["git"]
             with contextlib.suppress(OSError):  # the next run looks for itself
-                write_record(checkout, kept)
-    return redacted({**own, **environment, "git": git, "problems": problems}, _hidden(secrets))
+                write_record(checkout, redacted({"argv": [], "git": git}, hidden)["git"])
+    return redacted({**own, **environment, "git": git, "problems": problems}, hidden)
 
 
-def recall(
-    root: Path,
-    argv: Sequence[str],
-    secrets: Sequence[str] = (),
-    *,
-    args: Mapping[str, Any] | None = None,
-    capsule: str = "",
-    reproduces: str = "",
-    attempt: int | None = None,
-    checkout: Path,
-) -> dict[str, Any] | None:
+def recall(subject: Subject) -> dict[str, Any] | None:
     """As `collect`, of what it found for another run; None where not all of that holds still."""
-    environment, git = known_environment(root), _read(checkout)
-    if environment is None or git is None:
+    if (git := _kept(subject)) is None:
+        return None
+    if (environment := known_environment(subject.root)) is None:
         return None
     problems: list[str] = []
-    own = _own(argv, args or {}, capsule, reproduces, attempt, problems)
+    own = _own(subject, problems)
     # What is kept of the checkout is without secrets, and its diff may be long.
-    record = redacted({**own, **environment, "problems": problems}, _hidden(secrets))
+    record = redacted({**own, **environment, "problems": problems}, _hidden(subject))
     return {**record, "git": git}
 
 
@@ -127,36 +124,32 @@ def write_record(out: Path, record: Mapping[str, Any]) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _own(
-    argv: Sequence[str],
-    args: Mapping[str, Any],
-    capsule: str,
-    reproduces: str,
-    attempt: int | None,
-    problems: list[str],
-) -> dict[str, Any]:
+def _own(subject: Subject, problems: list[str]) -> dict[str, Any]:
     """What is the run's own."""
     return {
         "timestamp": format_time(datetime.now(timezone.utc)),
-        "argv": list(argv),
+        "argv": list(subject.argv),
         "hostname": socket.gethostname(),
         "cpu": try_to("cpu", lambda: cpu(problems), problems),
         "os": try_to("os", operating_system, problems),
         "modules": loaded_modules(os.environ),
-        "seeds": seeds(args, os.environ),
-        "capsule": {"name": capsule} if capsule else None,
-        "origin": {"reproduces": reproduces} if reproduces else None,
-        "attempt": attempt,
+        "seeds": seeds(subject.args, os.environ),
+        "capsule": {"name": subject.capsule} if subject.capsule else None,
+        "origin": {"reproduces": subject.reproduces} if subject.reproduces else None,
+        "attempt": subject.attempt,
     }
 
 
-def _read(checkout: Path) -> dict[str, Any] | None:
+def _kept(subject: Subject) -> dict[str, Any] | None:
+    """What another run of the launch has found of the checkout; None where none has."""
+    if subject.checkout is None:
+        return None
     try:
-        found = read_json(checkout.read_bytes())
+        found = read_json(subject.checkout.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def _hidden(secrets: Sequence[str]) -> list[str]:
-    return [*secrets, *(os.environ.get(name, "") for name in KEY_VARIABLES)]
+def _hidden(subject: Subject) -> list[str]:
+    return [*subject.secrets, *(os.environ.get(name, "") for name in KEY_VARIABLES)]

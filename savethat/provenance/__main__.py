@@ -1,7 +1,8 @@
 """`python -m savethat.provenance --root DIR --out FILE -- ARGV...`: the record, beside the run.
 
-See `beside.gather`. Secrets to keep out of FILE come through a pipe on stdin, one JSON string a
-line, never as arguments: those are shown to every user of the machine.
+See `beside.gather`. The node's arguments are read from `args.json` beside FILE. Secrets to keep out
+of it come through a pipe on stdin, one JSON string a line, never as arguments: those are shown to
+every user of the machine.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import selectors
 import stat
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from savethat.provenance import Subject
 from savethat.provenance.beside import gather
+from savethat.run.layout import ARGS_FILE
 
 _STDIN_TIMEOUT = 10.0
 
@@ -39,28 +43,31 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--checkout", type=Path, help="where the launch keeps what git says")
     options = parser.parse_args(argv[:split])
     secrets, problem = _secrets(0)
-
-    def freeze() -> str:
-        from savethat.code import capture
-        from savethat.config import load
-
-        # The last one is the key itself; the key's id may be named in code.
-        folder, config = options.freeze, load(project=options.root)
-        return capture(config, folder, secrets=secrets[-1:], extra=()).name
-
-    gather(
+    args, args_problem = _args(options.out.with_name(ARGS_FILE))
+    subject = Subject(
         options.root,
-        options.out,
         argv[split + 1 :],
         secrets,
+        args,
         capsule=options.capsule,
         reproduces=options.reproduces,
         attempt=options.attempt,
         checkout=options.checkout,
-        freeze=freeze if options.freeze is not None else None,
-        problems=[problem] if problem else [],
     )
+    problems = [*filter(None, (problem, args_problem))]
+    gather(subject, options.out, freeze=options.freeze, problems=problems)
     return 0
+
+
+def _args(path: Path) -> tuple[Mapping[str, Any], str]:
+    """The node's arguments, none where no run lies there; and what was wrong with them."""
+    try:
+        args = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}, ""
+    except (OSError, ValueError) as error:
+        return {}, f"seeds: {error}"
+    return (args, "") if isinstance(args, dict) else ({}, f"seeds: {path} holds no arguments")
 
 
 def _secrets(descriptor: int) -> tuple[list[str], str]:

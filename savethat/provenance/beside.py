@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from savethat.config import Config, load
 from savethat.errors import SavethatError
-from savethat.provenance import collect, write_record
-from savethat.run.layout import ARGS_FILE
+from savethat.provenance import Subject, collect, write_record
 
 
 def gather(
-    root: Path,
+    subject: Subject,
     out: Path,
-    argv: Sequence[str],
-    secrets: Sequence[str],
     *,
-    capsule: str = "",
-    reproduces: str = "",
-    attempt: int | None = None,
-    checkout: Path | None = None,
-    freeze: Callable[[], str] | None = None,
+    freeze: Path | None = None,
+    config: Config | None = None,
     problems: Sequence[str] = (),
 ) -> None:
-    """Writes the record. The node's arguments are read from `args.json` beside it.
+    """Writes the record.
 
     Args:
-        root: the project root.
+        subject: the run; the key's secret half is the last of its secrets.
         out: the file to write.
-        argv: as for `collect`.
-        secrets: as for `collect`.
-        capsule: as for `collect`.
-        reproduces: as for `collect`.
-        attempt: as for `collect`.
-        checkout: as for `collect`.
-        freeze: freezes the code, and gives back the capsule's name; None: it is frozen, or is not
-            to be.
+        freeze: where to freeze the code, as it is now; None: it is frozen, or is not to be.
+        config: the project's; None: it is read, if it is needed.
         problems: sentences for the record.
 
     Raises:
@@ -49,31 +37,15 @@ def gather(
     os.environ["GIT_OPTIONAL_LOCKS"] = "0"
     found = list(problems)
     if freeze is not None:
+        from savethat.code import capture
+
         try:
-            capsule = freeze()
+            config = config or load(project=subject.root)
+            # The key's id may be named in code.
+            capsule = capture(config, freeze, secrets=subject.secrets[-1:], extra=())
+            subject = dataclasses.replace(subject, capsule=capsule.name)
         except SavethatError as error:
             found.append(f"code: {error}")
-    args, problem = _args(out.with_name(ARGS_FILE))
-    record = collect(
-        root,
-        argv,
-        secrets,
-        args=args,
-        capsule=capsule,
-        reproduces=reproduces,
-        attempt=attempt,
-        checkout=checkout,
-    )
-    record["problems"] += filter(None, (*found, problem))
+    record = collect(subject)
+    record["problems"] += found
     write_record(out, record)
-
-
-def _args(path: Path) -> tuple[Mapping[str, Any], str]:
-    """The node's arguments, none where no run lies there; and what was wrong with them."""
-    try:
-        args = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}, ""
-    except (OSError, ValueError) as error:
-        return {}, f"seeds: {error}"
-    return (args, "") if isinstance(args, dict) else ({}, f"seeds: {path} holds no arguments")

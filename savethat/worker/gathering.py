@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from savethat.config import KEY_VARIABLES, Credentials
 from savethat.launchers.fork import Fork, can_fork
-from savethat.provenance import recall, write_record
+from savethat.provenance import Subject, recall, write_record
 from savethat.provenance.beside import gather
 from savethat.run.layout import CODE, PROVENANCE_FILE, launch_folder
 from savethat.run.record import CODE_NAME, PlannedRun
@@ -48,51 +47,54 @@ def gather_provenance(
         The process; None where another run of the launch had found all that it takes.
     """
     launch, config = order.launch, order.config
-    secrets = [credentials.key_id, credentials.key] if credentials else []
-    out = folder / PROVENANCE_FILE
-    # The code of such a launch does not change any more, so its runs have one checkout.
-    checkout = config.local_path / launch_folder(launch.id) / CHECKOUT_FILE if launch.code else None
-    own = order.python in ("", sys.executable)
-    told: dict[str, Any] = {
-        "capsule": launch.code,
-        "reproduces": launch.reproduces,
-        "attempt": run.attempt,
-        "checkout": checkout,
-    }
-    if own and checkout is not None:
-        record = recall(config.root, order.argv, secrets, args=run.args, **told)
-        if record is not None:
-            with contextlib.suppress(OSError):  # a full disk ends no run
-                write_record(out, record)
-            return None
-    code = config.local_path / CODE
-    freezes = config.code.capsule and not launch.code
-    if not own or not can_fork():
-        places = {"root": config.root, "out": out, "freeze": code if freezes else None}
-        return _start(order, {**told, **places}, secrets)
-
-    def freeze() -> str:
-        from savethat.code import capture
-
-        # The last one is the key itself; the key's id may be named in code.
-        return capture(config, code, secrets=secrets[-1:], extra=()).name
+    out, freeze = folder / PROVENANCE_FILE, None
+    if config.code.capsule and not launch.code:
+        freeze = config.local_path / CODE
+    subject = Subject(
+        config.root,
+        order.argv,
+        [credentials.key_id, credentials.key] if credentials else [],
+        run.args,
+        launch.code,
+        launch.reproduces,
+        run.attempt,
+        # Frozen code does not change any more, so the runs of a launch have one checkout.
+        config.local_path / launch_folder(launch.id) / CHECKOUT_FILE if launch.code else None,
+    )
+    if order.python not in ("", sys.executable):
+        return _start(order.python, subject, out, freeze)
+    if (record := recall(subject)) is not None:
+        with contextlib.suppress(OSError):  # a full disk ends no run
+            write_record(out, record)
+        return None
+    if not can_fork():
+        return _start(sys.executable, subject, out, freeze)
 
     def call() -> None:
         for name in KEY_VARIABLES:
             os.environ.pop(name, None)
-        gather(config.root, out, order.argv, secrets, **told, freeze=freeze if freezes else None)
+        gather(subject, out, freeze=freeze, config=config)
 
     return Fork(call)
 
 
-def _start(order: Order, options: Mapping[str, Any], secrets: Sequence[str]) -> Gathering:
+def _start(python: str, subject: Subject, out: Path, freeze: Path | None) -> Gathering:
     """Starts it as a program of its own."""
+    options = {
+        "root": subject.root,
+        "out": out,
+        "freeze": freeze,
+        "capsule": subject.capsule,
+        "reproduces": subject.reproduces,
+        "attempt": subject.attempt,
+        "checkout": subject.checkout,
+    }
     process = subprocess.Popen(
         [
-            *(order.python or sys.executable, "-m", "savethat.provenance"),
+            *(python, "-m", "savethat.provenance"),
             *(f"--{option}={value}" for option, value in options.items() if value),
             "--",
-            *order.argv,
+            *subject.argv,
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -103,7 +105,9 @@ def _start(order: Order, options: Mapping[str, Any], secrets: Sequence[str]) -> 
     assert process.stdin is not None
     try:
         # Through a pipe, so that what must not be written is not in an argument list either.
-        process.stdin.write("".join(json.dumps(secret) + "\n" for secret in secrets).encode())
+        process.stdin.write(
+            "".join(json.dumps(secret) + "\n" for secret in subject.secrets).encode()
+        )
         process.stdin.close()
     except BrokenPipeError:
         pass
