@@ -116,13 +116,13 @@ class B2Remote(Remote):
 
         check_prefix(prefix)
         account = self._account()
-        answer = account.page(self._prefix + prefix, self._prefix + start if start else "")
+        full = self._prefix + prefix
+        answer = account.page(full, self._prefix + start if start else "")
 
         def read() -> tuple[Iterable[Entry], str | None]:
-            items, following = read_page(account.store, answer)
+            items, place = read_page(account.store, full, answer)
             # What comes next is below the same prefix.
-            following = following and following[len(self._prefix) :]
-            return map(self._entry, items), following
+            return map(self._entry, items), place and place.name[len(self._prefix) :]
 
         return Page(hashlib.sha256(answer.data).hexdigest(), read)
 

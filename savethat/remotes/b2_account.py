@@ -165,15 +165,7 @@ class Account:
 
     def page(self, prefix: str, start: str) -> Answer:
         """One page of what `names` gives, unread."""
-        url, token = self.who
-        question = {
-            "bucketId": self.bucket_id,
-            "startFileName": max(start, prefix) or None,
-            "maxFileCount": PAGE,
-            "prefix": prefix,
-        }
-        with translated(self.store, prefix):
-            return self.engine.ask(f"{url}/{_API}/b2_list_file_names", token, question)
+        return self._listed("b2_list_file_names", prefix, Place(max(start, prefix)), PAGE)
 
     def versions(self, prefix: str, start: Place, size: int = PAGE) -> Page[Version]:
         """A page of every version, by name, the newest first."""
@@ -251,19 +243,25 @@ class Account:
         self, call: str, prefix: str, start: Place, size: int, **question: Any
     ) -> tuple[list[dict[str, Any]], Place | None]:
         """The items of a listing that one call brings, and where it goes on."""
+        answer = self._listed(call, prefix, start, size, **question)
+        return read_page(self.store, prefix, answer)
+
+    def _listed(self, call: str, prefix: str, start: Place, size: int, **question: Any) -> Answer:
+        """What one call brings of a listing, unread."""
+        url, token = self.who
         with translated(self.store, prefix):
-            answer = self.call(
-                call,
-                bucketId=self.bucket_id,
-                startFileName=start.name or None,
-                startFileId=start.id,
-                maxFileCount=size,
-                prefix=prefix,
-                **question,
+            return self.engine.ask(
+                f"{url}/{_API}/{call}",
+                token,
+                {
+                    "bucketId": self.bucket_id,
+                    "startFileName": start.name or None,
+                    "startFileId": start.id,
+                    "maxFileCount": size,
+                    "prefix": prefix,
+                    **question,
+                },
             )
-        name = answer["nextFileName"]
-        # Only versions have an id to go on from.
-        return answer["files"], None if name is None else Place(name, answer.get("nextFileId"))
 
     def _authorize(self) -> dict[str, Any]:
         """Asks for an authorization, keeps it, and gives back what the key may do."""
@@ -298,12 +296,14 @@ def sha1_of(item: Mapping[str, Any]) -> str | None:
     return (item.get("fileInfo") or {}).get(LARGE_SHA1)
 
 
-def read_page(store: str, answer: Answer) -> tuple[list[dict[str, Any]], str | None]:
-    """The items of a page, and the name that the next one begins with; None where it is the last.
+def read_page(store: str, prefix: str, answer: Answer) -> tuple[list[dict[str, Any]], Place | None]:
+    """The items of a page, and where the listing of a prefix goes on; None where it does not.
 
     Raises:
         StorageError: it is not one of B2's.
     """
-    with translated(store):
+    with translated(store, prefix):
         page = answered(answer)
-    return page["files"], page["nextFileName"]
+    name = page["nextFileName"]
+    # Only versions have an id to go on from.
+    return page["files"], None if name is None else Place(name, page.get("nextFileId"))

@@ -109,10 +109,7 @@ class Engine:
 
         def send() -> Answer:
             timeout = self._timeout(url, headers)
-            if body is None or isinstance(body, bytes):
-                return self._connections.exchange(method, url, headers, body, timeout)
-            response = self._connections.send(method, url, headers, body, timeout, stream=False)
-            return Answer(response.status, response.headers, response.data)
+            return self._connections.exchange(method, url, headers, body, timeout)
 
         if "X-Bz-Content-Sha1" in headers:
             try:

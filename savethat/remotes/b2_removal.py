@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from savethat.errors import StorageError
 from savethat.remotes.b2_account import Account, Version
-from savethat.remotes.base import Deleted, Stored
+from savethat.remotes.base import Deleted, Stored, whole
 from savethat.remotes.ranges import Place, Range, common_prefix, of_name, parts, walk
 
 # At a time; together not more than an engine keeps connections.
@@ -95,7 +95,7 @@ def delete_versions(account: Account, versions: Iterable[Version]) -> Deleted:
     with _Deletions(account) as deletions:
         for version in versions:
             deletions.add(version, tally)
-    return tally.whole()
+    return whole([tally.so_far()])
 
 
 def delete_in(account: Account, wanted: Mapping[str, Range]) -> dict[str, Deleted]:
@@ -163,12 +163,6 @@ class _Tally:
 
     def so_far(self) -> Deleted:
         return Deleted(self._versions, self._bytes, self._failure)
-
-    def whole(self) -> Deleted:
-        """Raises where something failed."""
-        if self._failure is not None:
-            raise self._failure
-        return self.so_far()
 
 
 class _Deletions:

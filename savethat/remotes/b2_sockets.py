@@ -87,23 +87,25 @@ class Connections:
         method: str,
         url: str,
         headers: dict[str, str],
-        body: bytes | None,
+        body: Any,
         timeout: tuple[float, float],
     ) -> Answer:
-        """Sends a request whose content is in memory, once, and reads the answer to its end.
+        """Sends a request, once, and reads the answer to its end.
 
         Args:
             method: of HTTP.
             url: where to.
             headers: go along.
-            body: the content, if any.
+            body: bytes, or what has them to read; None where there are none.
             timeout: seconds to connect or to send, and to wait for a part of the answer.
 
         Raises:
             urllib3.exceptions.HTTPError: there is no answer.
         """
         pool = self._pool(url)
-        if pool.proxy is not None and pool.scheme == "http":  # which wants the whole URL
+        in_memory = body is None or isinstance(body, bytes)
+        # Such a proxy wants the whole URL.
+        if not in_memory or (pool.proxy is not None and pool.scheme == "http"):
             response = self.send(method, url, headers, body, timeout, stream=False)
             return Answer(response.status, response.headers, response.data)
         host, _, path = url.partition("://")[2].partition("/")
