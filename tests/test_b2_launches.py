@@ -34,7 +34,7 @@ mem = "100M"
 
 
 def calls(server: B2Server) -> dict[str, int]:
-    return {call: counts["count"] for call, counts in server.stats()["calls"].items()}
+    return {call: counts["count"] for call, counts in server.settled()["calls"].items()}
 
 
 def finish(project: Project, key: str) -> dict[str, object]:

@@ -140,7 +140,7 @@ def test_sdk_large_file_is_resumed(server: B2Server, sdk: Sdk, tmp_path: Path) -
         recommended_upload_part_size=PART,
     )
     assert version.id_ == started.file_id
-    assert server.stats()["calls"]["b2_upload_part"]["ok"] == 2
+    assert server.settled()["calls"]["b2_upload_part"]["ok"] == 2
     assert server.unfinished_large_files() == []
     assert sdk.read("large") == data
     buffer = io.BytesIO()
@@ -174,7 +174,7 @@ def test_sdk_goes_on_after_tokens_expired(server: B2Server, sdk: Sdk) -> None:
     server.expire_tokens(uploads=True)
     sdk.bucket.upload_bytes(b"data", "file")
     assert visible(server) == ["file"]
-    assert server.stats()["calls"]["b2_get_upload_url"]["errors"] == {"401 expired_auth_token": 1}
+    assert server.settled()["calls"]["b2_get_upload_url"]["errors"] == {"401 expired_auth_token": 1}
 
 
 def test_sdk_notices_a_corrupt_download(server: B2Server, sdk: Sdk) -> None:

@@ -39,7 +39,6 @@ def carry(
     files: list[Path], b2_server: B2Server, b2_remote: B2Remote, tmp_path: Path
 ) -> Iterator[CarryOut]:
     b2_remote.put("first", b"")  # for whose sake there is an authorization
-    b2_server.settled()
     b2_server.reset_stats()
     (tmp_path / "journal").mkdir()
     journal = Journal(tmp_path / "journal")

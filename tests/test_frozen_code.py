@@ -153,7 +153,7 @@ b2_key = "{b2_server.key}"
     assert len(stored) == 1
     b2_server.reset_stats()
     project.run("run", "--detach", "Add", "--a", "2")
-    uploaded = b2_server.stats()["calls"]["b2_upload_file"]["count"]
+    uploaded = b2_server.settled()["calls"]["b2_upload_file"]["count"]
     await_true(lambda: len(project.ls("--completed")) == 2, lambda: f"both: {project.ls()}")
     foreground = project.key("Add", "--a", "3")
     assert code_objects(b2_server, b2_prefix) == stored

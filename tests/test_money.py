@@ -251,7 +251,7 @@ def test_du_is_one_listing_and_exact_finds_the_rest(
     here = cut_off.key("Add", "--a", "2")
     b2_server.reset_stats()
     found = {each["key"]: each for each in du(project)}
-    calls = b2_server.stats()["calls"]
+    calls = b2_server.settled()["calls"]
     assert calls["b2_list_file_names"]["count"] == 1
     assert not [call for call in calls if call.startswith(("b2_download", "b2_list_file_versions"))]
     assert found[key]["dollars_per_month"] == pytest.approx(found[key]["bytes"] * 6e-12)

@@ -371,7 +371,7 @@ def test_a_log_that_is_followed_is_fetched_once(
         carry()
         assert log.more() == more
         assert log.more() == b""
-    downloads = b2_server.stats()["calls"]["b2_download_file_by_name"]["count"]
+    downloads = b2_server.settled()["calls"]["b2_download_file_by_name"]["count"]
     assert downloads == 3
     (folder / "output.log").write_bytes(b"anew" * 100_000)
     carry()

@@ -122,6 +122,8 @@ class B2Server:
         return stats
 
     def reset_stats(self) -> None:
+        """Counts from zero on; what was asked before is not counted any more."""
+        self.settled()
         self._object("/_reset", {})
 
     def faults(self, **spec: Any) -> Json:

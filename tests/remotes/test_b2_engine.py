@@ -18,25 +18,18 @@ from savethat.remotes.b2 import B2Remote
 from savethat.remotes.pace import Pace
 from tests.b2_fixtures import Key, remote_at
 from tests.b2server.client import B2Server
-from tests.program import await_true
 
 pytestmark = pytest.mark.b2
 
 
 def calls(server: B2Server) -> dict[str, int]:
-    return {call: counts["count"] for call, counts in server.stats()["calls"].items()}
-
-
-def await_call(server: B2Server, call: str) -> None:
-    # The emulator counts a call after it has answered it.
-    await_true(lambda: call in calls(server), lambda: f"{call} to be counted")
+    return {call: counts["count"] for call, counts in server.settled()["calls"].items()}
 
 
 @pytest.fixture
 def kept(b2_remote: B2Remote, b2_server: B2Server) -> Path:
     """The file of an authorization that an earlier command has kept."""
     b2_remote.put("x", b"x")
-    await_call(b2_server, "b2_upload_file")
     b2_server.reset_stats()
     (path,) = cache.folder().glob("b2-*.json")
     return path
@@ -162,9 +155,7 @@ def test_threads_share_upload_urls_and_connections(
     b2_server.reset_stats()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: b2_remote.put(f"{i}", b"x" * 1000), range(200)))
-    await_true(
-        lambda: calls(b2_server).get("b2_upload_file") == 200, lambda: "all uploads to be counted"
-    )
+    assert calls(b2_server)["b2_upload_file"] == 200
     assert calls(b2_server)["b2_get_upload_url"] <= 8
     assert b2_server.stats()["connections"] <= 2 * 8
 

@@ -71,7 +71,7 @@ class Faulty:
         ]
 
     def calls(self) -> dict[str, int]:
-        return {call: counts["count"] for call, counts in self.server.stats()["calls"].items()}
+        return {call: counts["count"] for call, counts in self.server.settled()["calls"].items()}
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_key_for_another_prefix_is_denied(b2_server: B2Server, b2_prefix: str)
         with pytest.raises(DeniedError):
             call()
     # What the key may not, it is not asked for again.
-    assert b2_server.stats()["calls"]["b2_upload_file"]["count"] == 1
+    assert b2_server.settled()["calls"]["b2_upload_file"]["count"] == 1
 
 
 def test_check_names_what_the_key_may_not(b2_server: B2Server, b2_prefix: str) -> None:
