@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from savethat.args.grid import make_grid as make_grid
     from savethat.args.grid import parse_grid as parse_grid
     from savethat.args.helptext import format_help as format_help
-    from savethat.args.helptext import wants_help as wants_help
     from savethat.args.parser import parse as parse
     from savethat.args.parser import to_argv as to_argv
     from savethat.args.schema import flag_names as flag_names
+    from savethat.args.words import wants_help as wants_help
 
 _HOMES = {
     "Args": "savethat.args.base",
@@ -42,7 +42,7 @@ _HOMES = {
     "parse_grid": "savethat.args.grid",
     "to_argv": "savethat.args.parser",
     "to_json": "savethat.args.codec",
-    "wants_help": "savethat.args.helptext",
+    "wants_help": "savethat.args.words",
 }
 
 __all__ = [

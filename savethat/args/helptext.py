@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from savethat.args.comments import field_comments
 from savethat.args.parser import new_parser
@@ -13,13 +13,6 @@ from savethat.args.schema import Field, Group, is_switch, may_be_none, schema
 _NOTES = """\
 A NAME is spelled with dashes or underscores. --NAME=VALUE always works, and is needed for a
 value that looks like an option. Lists are words (--NAME 1 2) or JSON (--NAME '[1, 2]')."""
-
-
-def wants_help(argv: Sequence[str]) -> bool:
-    """Whether `-h` or `--help` is among the words, before any `--`."""
-    words = list(argv)
-    before = words[: words.index("--")] if "--" in words else words
-    return "-h" in before or "--help" in before
 
 
 def format_help(cls: type, prog: str, description: str) -> str:

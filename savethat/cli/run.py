@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from savethat.worker.post import Outcome
 
 INTERRUPTED = 130
-_HELP = {"-h", "--help"}
 
 
 @click.command(
@@ -72,14 +71,15 @@ def command(
     savethat's options come before NODE, the node's own after it. The run's key is the last line of
     stdout.
     """
+    from savethat import args
+
     session = ctx.ensure_object(Session)
     early = None
-    if not (slurm or detach or pdb or dry_run) and _HELP.isdisjoint(node_args):
+    if not (slurm or detach or pdb or dry_run or args.wants_help(node_args)):
         from savethat.launch.early import begin
 
         early = begin(session.config, node)
 
-    from savethat import args
     from savethat.launch.plan import Asked
     from savethat.node import args_type
 
@@ -100,9 +100,12 @@ def command(
         max_parallel=options["max_parallel"] or 0,
         requeue=requeue,
     )
-    if not slurm and not detach:
-        return _describe(asked) if dry_run else _run_here(session, asked, early, pdb=pdb)
+    here = not slurm and not detach
+    if here and not dry_run:
+        return _run_here(session, asked, early, pdb=pdb)
     remember_nodes(session.config.root, [cls])
+    if here:
+        return _describe(asked)
     to = destination(session, options, slurm=slurm, dry=dry_run)
     if dry_run:
         return _dry_run(session, asked, to)
