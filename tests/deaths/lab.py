@@ -54,8 +54,9 @@ class Lab:
         return dict(line.split(maxsplit=1) for line in lines)
 
     def cancel(self, name: str) -> None:
-        """What a user's `scancel` does."""
-        self._call("scancel", *self.jobs(name))
+        """What a user's `scancel` does to the jobs of this name, if there are any still."""
+        if jobs := self.jobs(name):
+            self._call("scancel", *jobs)
 
     def limit(self, name: str) -> None:
         """Lets a job end at its shortest time limit, one minute after its start."""
@@ -137,8 +138,7 @@ class Lab:
         time.sleep(2)  # for whoever asks it meanwhile
         self._daemon("slurmctld")
         await_true(self._answers, lambda: "slurmctld to answer")
-        if self.jobs("news"):  # that it was cancelled may have been news that was lost
-            self.cancel("news")
+        self.cancel("news")  # that it was cancelled may have been news that was lost
 
     def _answers(self) -> bool:
         """Whether the controller answers, and has heard of every compute node."""

@@ -75,7 +75,7 @@ def _try(place: Site, verdict: Verdict, lab: Lab | None) -> None:
         at = strike(place, key, lab)
         verdict.shown = _await_end(place, key, lab)
     finally:
-        if lab is not None and lab.jobs(key):
+        if lab is not None:
             lab.cancel(key)
     if cell.weather == FAULTS:
         verdict.faults = place.b2.fault_plan()["fired"]
